@@ -1,0 +1,80 @@
+//! What all routes share, and the routes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use actix_web::error::QueryPayloadError;
+use actix_web::{HttpRequest, HttpResponse, Route, web};
+use session_actors::{SessionRegistry, StartError};
+
+use super::config::Config;
+use super::errors::GatewayError;
+use super::protocol::SocketId;
+use super::session::GatewaySession;
+use super::{admin, events, hooks, ws};
+
+pub(crate) struct Gateway {
+    pub(crate) registry: SessionRegistry<GatewaySession>,
+    pub(crate) config: Config,
+    draining: AtomicBool,
+    sockets: AtomicU64,
+}
+
+impl Gateway {
+    pub(crate) fn start(config: Config) -> Result<Self, StartError> {
+        let registry = SessionRegistry::builder(GatewaySession::factory(Arc::new(config.chat.clone())))
+            .policy(config.sessions.clone())
+            .arbiters(config.server.session_threads)
+            .start()?;
+        Ok(Self { registry, config, draining: AtomicBool::new(false), sockets: AtomicU64::new(1) })
+    }
+
+    // Relaxed in all three: a number that is only to differ, and a flag that only `/health` reads. The registry's own
+    // flag is what refuses work.
+
+    pub(crate) fn next_socket(&self) -> SocketId {
+        SocketId(self.sockets.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A tail `{key:.*}` takes slashes as they are, and the router decodes `%2F` to one, so any key can be written.
+pub(crate) fn routes(app: &mut web::ServiceConfig) {
+    app.app_data(web::QueryConfig::default().error_handler(bad_query))
+        .service(web::resource("/health").route(web::get().to(admin::health)).default_service(only("GET")))
+        .service(
+            web::resource("/hooks/{source}/{id:.*}")
+                .route(web::post().to(hooks::deliver))
+                .default_service(only("POST")),
+        )
+        .service(web::resource("/ws/{user:.*}").route(web::get().to(ws::chat)).default_service(only("GET")))
+        .service(web::resource("/events").route(web::get().to(events::events)).default_service(only("GET")))
+        .service(web::resource("/sessions").route(web::get().to(admin::list)).default_service(only("GET")))
+        .service(
+            web::resource("/sessions/{key:.*}")
+                .route(web::get().to(admin::one))
+                .route(web::delete().to(admin::end))
+                .default_service(only("GET, DELETE")),
+        )
+        .default_service(web::to(async || Err::<HttpResponse, _>(GatewayError::NoRoute)));
+}
+
+/// What a resource answers to all other methods.
+fn only(allow: &'static str) -> Route {
+    web::to(move || async move { Err::<HttpResponse, _>(GatewayError::WrongMethod { allow }) })
+}
+
+fn bad_query(error: QueryPayloadError, _: &HttpRequest) -> actix_web::Error {
+    let message = match error {
+        QueryPayloadError::Deserialize(error) => error.to_string(),
+        error => error.to_string(),
+    };
+    GatewayError::BadQuery(message).into()
+}

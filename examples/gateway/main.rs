@@ -1,0 +1,135 @@
+//! A gateway: webhooks and WebSocket chats as sessions that end by themselves.
+//!
+//! ```text
+//! cargo run --example gateway                    # http://127.0.0.1:8080, prints what to try
+//! cargo run --example gateway -- my.toml         # settings of your own, laid over gateway.toml
+//! cargo run --example gateway -- --help
+//! ```
+//!
+//! | route | does |
+//! |---|---|
+//! | `POST /hooks/{source}/{id}` | a JSON webhook, into the session `hook:{source}:{id}`; answers with its view |
+//! | `GET /ws/{user}` | a WebSocket chat, in the session `user:{user}`; several sockets may share it |
+//! | `GET /sessions`, `GET /sessions/{key}` | what is live, its limits and the time it has left |
+//! | `DELETE /sessions/{key}` | ends a session, answers with what it leaves |
+//! | `GET /events` | server-sent events: a snapshot, then every event; resumes after `Last-Event-ID` |
+//! | `GET /health` | 200, or 503 while draining |
+
+pub(crate) mod admin;
+pub(crate) mod app;
+pub(crate) mod auth;
+pub(crate) mod bridge;
+pub(crate) mod chat_session;
+pub(crate) mod config;
+pub(crate) mod errors;
+pub(crate) mod events;
+pub(crate) mod frame_guard;
+pub(crate) mod hook_session;
+pub(crate) mod hooks;
+pub(crate) mod keys;
+pub(crate) mod protocol;
+pub(crate) mod server;
+pub(crate) mod session;
+pub(crate) mod signals;
+pub(crate) mod socket;
+pub(crate) mod ws;
+
+use std::error::Error;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use config::{Config, EMBEDDED};
+use server::Server;
+
+const HELP: &str = "\
+A gateway of webhooks and WebSocket chats, each conversation a session that ends by itself.
+
+usage: gateway [FILE]          run, with the settings of FILE laid over the built-in ones
+       gateway --print-config  print the built-in settings, with comments, to begin a FILE from
+       gateway --help
+
+environment: GATEWAY_CONFIG (FILE, where none is given), GATEWAY_BIND, GATEWAY_ADMIN_TOKEN,
+             GATEWAY_HOOK_SECRET_<SOURCE> (such as GATEWAY_HOOK_SECRET_GITHUB)
+Ctrl-C and SIGTERM drain: work in flight finishes, sockets are told. A second one ends at once.";
+
+#[actix_web::main]
+async fn main() -> ExitCode {
+    let file = match std::env::args_os().nth(1) {
+        Some(argument) if argument == "--help" || argument == "-h" => {
+            println!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Some(argument) if argument == "--print-config" => {
+            print!("{EMBEDDED}");
+            return ExitCode::SUCCESS;
+        }
+        Some(option) if option.to_string_lossy().starts_with('-') => {
+            eprintln!("there is no option {}\n\n{HELP}", option.to_string_lossy());
+            return ExitCode::from(2);
+        }
+        Some(file) => Some(file),
+        None => std::env::var_os("GATEWAY_CONFIG"),
+    };
+    log();
+    match run(file.map(PathBuf::from)).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("gateway: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The gateway's own lines and one for each request; the server's own chatter only from warnings on.
+fn log() {
+    let lines = fmt::layer().with_target(false).with_ansi(std::io::stdout().is_terminal());
+    let levels = Targets::new().with_default(LevelFilter::INFO).with_target("actix_server", LevelFilter::WARN);
+    tracing_subscriber::registry().with(levels).with(lines).init();
+}
+
+async fn run(file: Option<PathBuf>) -> Result<ExitCode, Box<dyn Error>> {
+    let environment =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let server = Server::start(Config::load(file.as_deref(), environment)?)?;
+    greet(&server);
+
+    let asked_by = signals::stop_requested().await?;
+    let live = server.gateway.registry.len();
+    tracing::info!(live, "{asked_by}: draining; once more ends at once");
+    tokio::select! {
+        report = server.drain() => {
+            let report = report?;
+            tracing::info!(drained = report.drained, cut = report.cut, unresponsive = report.unresponsive, "drained");
+            Ok(ExitCode::SUCCESS)
+        }
+        again = signals::stop_requested() => {
+            tracing::warn!("{}: not waiting for the rest", again?);
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn greet(server: &Server) {
+    let (addr, config) = (server.addr, &server.gateway.config);
+    let (doors, token) = match config.server.admin_token {
+        Some(_) => ("admin routes want the bearer token", " -H 'Authorization: Bearer ...'"),
+        None => ("admin routes are open to this machine; set GATEWAY_ADMIN_TOKEN to close them", ""),
+    };
+    tracing::info!("listening on http://{addr}; {doors}");
+    println!(
+        "\
+try:
+  curl http://{addr}/health
+  curl -N{token} http://{addr}/events
+  curl -H 'X-GitHub-Event: issues' -d '{{\"action\": \"opened\"}}' http://{addr}/hooks/github/octo/repo
+  curl{token} http://{addr}/sessions
+  curl{token} -X DELETE http://{addr}/sessions/hook:github:octo/repo
+  a WebSocket client on ws://{addr}/ws/ada, in two windows; say something, then /slow 5"
+    );
+}

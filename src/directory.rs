@@ -1,0 +1,227 @@
+//! The directory: which incarnation a key leads to. Read and written by every thread.
+//!
+//! Ground rules. One entry per key, in one of three states; every change of state is made under
+//! the lock of that entry, and *only* that is done under it: insert, remove, replace, queue a
+//! message, take a slot. No factory, no hook, no `Drop` of a user's value, no event, no second
+//! entry: what must be dropped is returned and dropped by the caller afterwards. The capacity's
+//! counter is the one lock that is taken inside; the journal's never is.
+//!
+//! ```text
+//!            ┌────────────── undone (could not start) ─────────────┐
+//!            │                                                     ▼
+//! absent ─► Open ──(leaves)─► Ending ──(opened again)─► Waiting   absent
+//!            ▲                  │                          │
+//!            │                  └──(released)─► absent     │
+//!            └────────────────(released: it starts)────────┘
+//! ```
+
+use std::{
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use actix::dev::channel::AddressSender;
+use dashmap::{DashMap, Entry as Slot};
+
+use crate::{
+    capacity::{Full, Permit},
+    key::SessionKey,
+    session::{Session, vitals::Vitals},
+    start::Start,
+};
+
+/// The way to one incarnation. Its sender queues at the call or gives the message back.
+pub(crate) struct Route<A: Session> {
+    pub(crate) sender: AddressSender<A>,
+    pub(crate) vitals: Arc<Vitals>,
+}
+
+enum Entry<A: Session> {
+    /// Starting or active: what `open`, `get` and `send` lead to. Leaves to `Ending`, or is undone.
+    Open(Route<A>),
+    /// Out of the directory for every reader, kept because its predecessor is not done: it still
+    /// holds the key's slot, and its end is not published. Leaves to absent or `Waiting`.
+    Ending,
+    /// The successor of one that is ending; its mail is buffered. Leaves to `Open`.
+    Waiting(Route<A>, Box<Start<A>>),
+}
+
+/// What became of an attempt to open a key.
+pub(crate) enum Opened<A: Session, T> {
+    /// It was live or waiting already; the unused start is given back.
+    Live(T, Box<Start<A>>),
+    /// Entered; the start has to be dispatched.
+    Starts(T, Box<Start<A>>),
+    /// Entered behind an incarnation that is ending, which will release it.
+    Waits(T),
+    /// No slot is free; nothing was entered.
+    Full(Full, Route<A>, Box<Start<A>>),
+}
+
+/// What the end of an incarnation released.
+pub(crate) enum Released<A: Session> {
+    /// The key is gone.
+    Nothing,
+    /// Its successor may start.
+    Successor(Box<Start<A>>),
+}
+
+pub(crate) struct Directory<A: Session> {
+    entries: DashMap<SessionKey, Entry<A>>,
+    waiting: AtomicUsize,
+}
+
+impl<A: Session> Directory<A> {
+    pub(crate) fn new() -> Self {
+        Self { entries: DashMap::new(), waiting: AtomicUsize::new(0) }
+    }
+
+    /// Uses the route of a key, if it has one.
+    pub(crate) fn with<T>(&self, key: &str, use_route: impl FnOnce(&Route<A>) -> T) -> Option<T> {
+        match &*self.entries.get(key)? {
+            Entry::Open(route) | Entry::Waiting(route, _) => Some(use_route(route)),
+            Entry::Ending => None,
+        }
+    }
+
+    /// Opens a key by `route` unless it has a route already; `use_route` gets the one that counts.
+    pub(crate) fn open<T>(
+        &self,
+        key: SessionKey,
+        route: Route<A>,
+        mut start: Box<Start<A>>,
+        use_route: impl FnOnce(&Route<A>) -> T,
+        take_slot: impl FnOnce() -> Result<Option<Permit<A>>, Full>,
+    ) -> Opened<A, T> {
+        match self.entries.entry(key) {
+            Slot::Occupied(mut slot) => match slot.get_mut() {
+                Entry::Open(live) | Entry::Waiting(live, _) => {
+                    let used = use_route(live);
+                    drop(slot);
+                    drop(route);
+                    Opened::Live(used, start)
+                }
+                ending @ Entry::Ending => {
+                    let used = use_route(&route);
+                    *ending = Entry::Waiting(route, start);
+                    self.waiting.fetch_add(1, Ordering::Relaxed);
+                    Opened::Waits(used)
+                }
+            },
+            Slot::Vacant(slot) => match take_slot() {
+                Ok(permit) => {
+                    let used = use_route(&route);
+                    slot.insert(Entry::Open(route));
+                    if let Some(permit) = permit {
+                        start.grant(permit);
+                    }
+                    Opened::Starts(used, start)
+                }
+                Err(full) => Opened::Full(full, route, start),
+            },
+        }
+    }
+
+    /// Takes an incarnation out, if `quiet` says so under the lock. Its route is returned, to be
+    /// dropped outside of it. Only ever removes the incarnation it is asked to.
+    pub(crate) fn leave_if(&self, vitals: &Arc<Vitals>, quiet: impl FnOnce() -> bool) -> Option<Route<A>> {
+        let mut entry = self.entries.get_mut(vitals.key().as_str())?;
+        match &*entry {
+            Entry::Open(route) if Arc::ptr_eq(&route.vitals, vitals) && quiet() => {}
+            _ => return None,
+        }
+        match mem::replace(&mut *entry, Entry::Ending) {
+            Entry::Open(route) => Some(route),
+            Entry::Ending | Entry::Waiting(..) => None,
+        }
+    }
+
+    /// Whether the incarnation that is ending has a successor; `make` may provide one, which then
+    /// waits like any other.
+    pub(crate) fn succeeded_by(
+        &self,
+        key: &SessionKey,
+        make: impl FnOnce() -> Option<(Route<A>, Box<Start<A>>)>,
+    ) -> bool {
+        // Made outside of the lock, dropped outside of it if it was not needed.
+        let made = make();
+        let Some(mut entry) = self.entries.get_mut(key.as_str()) else {
+            forget(made);
+            return false;
+        };
+        match (&mut *entry, made) {
+            (Entry::Waiting(..), unused) => {
+                drop(entry);
+                forget(unused);
+                true
+            }
+            (ending @ Entry::Ending, Some((route, start))) => {
+                *ending = Entry::Waiting(route, start);
+                self.waiting.fetch_add(1, Ordering::Relaxed);
+                true
+            }
+            (Entry::Ending | Entry::Open(_), unused) => {
+                drop(entry);
+                forget(unused);
+                false
+            }
+        }
+    }
+
+    /// The incarnation that was ending is done: removes the key, or lets the successor through.
+    pub(crate) fn release(&self, key: &SessionKey) -> Released<A> {
+        match self.entries.entry(key.clone()) {
+            Slot::Occupied(mut slot) => match mem::replace(slot.get_mut(), Entry::Ending) {
+                Entry::Ending => {
+                    let removed = slot.remove_entry();
+                    drop(removed);
+                    Released::Nothing
+                }
+                Entry::Waiting(route, start) => {
+                    *slot.get_mut() = Entry::Open(route);
+                    self.waiting.fetch_sub(1, Ordering::Relaxed);
+                    Released::Successor(start)
+                }
+                open @ Entry::Open(_) => {
+                    *slot.get_mut() = open;
+                    Released::Nothing
+                }
+            },
+            Slot::Vacant(_) => Released::Nothing,
+        }
+    }
+
+    /// Takes back an incarnation that could not be started. Its route is returned.
+    pub(crate) fn undo(&self, vitals: &Arc<Vitals>) -> Option<Route<A>> {
+        let removed = self.entries.remove_if(vitals.key().as_str(), |_, entry| match entry {
+            Entry::Open(route) => Arc::ptr_eq(&route.vitals, vitals),
+            Entry::Ending | Entry::Waiting(..) => false,
+        });
+        match removed {
+            Some((_, Entry::Open(route))) => Some(route),
+            _ => None,
+        }
+    }
+
+    /// Successors that wait behind an incarnation that is ending.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+}
+
+/// Drops an incarnation that was made and not entered.
+fn forget<A: Session>(unused: Option<(Route<A>, Box<Start<A>>)>) {
+    if let Some((route, start)) = unused {
+        drop(route);
+        start.forget();
+    }
+}
+
+impl<A: Session> std::fmt::Debug for Directory<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Directory").field("keys", &self.entries.len()).field("waiting", &self.waiting()).finish()
+    }
+}

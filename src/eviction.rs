@@ -1,0 +1,114 @@
+//! Whom to end when the registry is full: the longest-idle session that is not busy.
+//!
+//! A heap by the instant of last activity, corrected lazily: a session's entry is only a lower
+//! bound of its true instant, because messages do not touch the heap. The top is compared with the
+//! truth when it is needed; if it has moved it is put back where it belongs. What comes out with
+//! its entry unchanged is the true oldest, at a cost of one step for each session that was active
+//! since the last eviction, and of nothing at all where evictions never happen: the heap is built
+//! at the first.
+
+use std::{
+    cmp::Reverse,
+    collections::BinaryHeap,
+    sync::{Arc, Weak},
+};
+
+use parking_lot::Mutex;
+
+use crate::session::vitals::{VitalPhase, Vitals};
+
+/// A session and the instant it was last known to be active.
+struct Candidate {
+    idle_since: u64,
+    vitals: Weak<Vitals>,
+}
+
+impl PartialEq for Candidate {
+    fn eq(&self, other: &Self) -> bool {
+        self.idle_since == other.idle_since
+    }
+}
+
+impl Eq for Candidate {}
+
+impl PartialOrd for Candidate {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Candidate {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.idle_since.cmp(&other.idle_since)
+    }
+}
+
+/// The sessions by how long they have been idle. `None` until the first eviction.
+#[derive(Default)]
+pub(crate) struct Eviction {
+    heap: Mutex<Option<BinaryHeap<Reverse<Candidate>>>>,
+}
+
+impl Eviction {
+    /// A session has started.
+    pub(crate) fn add(&self, vitals: &Arc<Vitals>) {
+        if let Some(heap) = self.heap.lock().as_mut() {
+            heap.push(candidate(vitals.idle_since(), vitals));
+        }
+    }
+
+    /// Chooses the longest-idle session that is not busy and marks it. `live` is asked for all
+    /// sessions when the heap has to be built.
+    pub(crate) fn choose(
+        &self,
+        now: u64,
+        live: impl FnOnce() -> Vec<Arc<Vitals>>,
+        live_count: usize,
+    ) -> Option<Arc<Vitals>> {
+        let mut guard = self.heap.lock();
+        // Ended sessions stay in it until they come up; rebuilt when they are the most of it.
+        let stale = guard.as_ref().is_none_or(|heap| heap.len() > 2 * live_count + 1024);
+        if stale {
+            *guard = Some(live().iter().map(|vitals| candidate(vitals.idle_since(), vitals)).collect());
+        }
+        let heap = guard.as_mut()?;
+        while let Some(Reverse(oldest)) = heap.pop() {
+            let Some(vitals) = oldest.vitals.upgrade() else {
+                continue;
+            };
+            match vitals.phase() {
+                VitalPhase::Starting | VitalPhase::Active => {}
+                VitalPhase::Draining | VitalPhase::Ended => continue,
+            }
+            if vitals.is_victim() {
+                continue;
+            }
+            let idle_since = vitals.idle_since();
+            if vitals.is_busy() {
+                if oldest.idle_since >= now {
+                    // It was put back as of now: everybody has been looked at.
+                    heap.push(Reverse(oldest));
+                    return None;
+                }
+                // Its idle time begins when its work ends, which is not before now.
+                heap.push(candidate(now, &vitals));
+            } else if idle_since > oldest.idle_since && oldest.idle_since < now {
+                heap.push(candidate(idle_since, &vitals));
+            } else if vitals.make_victim() {
+                return Some(vitals);
+            }
+        }
+        None
+    }
+}
+
+fn candidate(idle_since: u64, vitals: &Arc<Vitals>) -> Reverse<Candidate> {
+    Reverse(Candidate { idle_since, vitals: Arc::downgrade(vitals) })
+}
+
+impl std::fmt::Debug for Eviction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let known = self.heap.lock().as_ref().map(BinaryHeap::len);
+        f.debug_struct("Eviction").field("known", &known).finish()
+    }
+}

@@ -1,0 +1,210 @@
+//! The supervisor of an arbiter: starts sessions on its own thread, and passes on what all of its
+//! sessions have to know.
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use actix::{
+    Actor, ActorContext, Arbiter, ArbiterHandle, AsyncContext, Context, Handler, Message, WrapFuture,
+    dev::channel::{AddressReceiver, AddressSender},
+    prelude::SendError,
+};
+use tokio::{task::yield_now, time::Instant};
+
+use crate::{
+    error::Unserved,
+    registry::hub::Hub,
+    session::{
+        Session,
+        context::SessionContext,
+        lifecycle::Lifecycle,
+        panics::panic_message,
+        task::SessionTask,
+        vitals::{Vitals, Wishes},
+    },
+    start::{Parts, Start},
+};
+
+/// Starts between two looks at what else the arbiter has to do.
+const STARTS_PER_POLL: u32 = 32;
+/// Sessions told something between two such looks.
+const SLICE: usize = 256;
+
+/// Something that every host has to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Instruction {
+    /// Ask it of every session.
+    Wish(Wishes),
+    /// All sessions have ended, and none will come.
+    Stop,
+}
+
+impl Message for Instruction {
+    type Result = ();
+}
+
+/// The way to a host, shared by all threads.
+pub(crate) struct HostLink<A: Session> {
+    sender: AddressSender<Host<A>>,
+    arbiter: ArbiterHandle,
+    gone: AtomicBool,
+}
+
+impl<A: Session> HostLink<A> {
+    pub(crate) fn new(sender: AddressSender<Host<A>>, arbiter: ArbiterHandle) -> Self {
+        Self { sender, arbiter, gone: AtomicBool::new(false) }
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        !self.gone.load(Ordering::Acquire) && self.sender.connected()
+    }
+
+    pub(crate) fn arbiter(&self) -> &ArbiterHandle {
+        &self.arbiter
+    }
+
+    /// Gives the start back if the host is gone.
+    pub(crate) fn start(&self, start: Box<Start<A>>) -> Result<(), Box<Start<A>>> {
+        if !self.is_alive() {
+            return Err(start);
+        }
+        match self.sender.do_send(*start) {
+            Ok(()) => Ok(()),
+            Err(SendError::Closed(start) | SendError::Full(start)) => Err(Box::new(start)),
+        }
+    }
+
+    pub(crate) fn instruct(&self, instruction: Instruction) {
+        // A host that is gone has no sessions left to tell.
+        let _ = self.sender.do_send(instruction);
+    }
+}
+
+impl<A: Session> fmt::Debug for HostLink<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostLink").field("alive", &self.is_alive()).finish_non_exhaustive()
+    }
+}
+
+/// The supervisor actor of one arbiter.
+pub(crate) struct Host<A: Session> {
+    hub: Arc<Hub<A>>,
+    index: usize,
+    /// The arbiter was made for this registry, and stops with it.
+    owns_arbiter: bool,
+    started: u32,
+}
+
+impl<A: Session> Host<A> {
+    /// Runs a host on the arbiter of this thread.
+    pub(crate) fn run(hub: Arc<Hub<A>>, index: usize, mailbox: AddressReceiver<Self>, owns_arbiter: bool) {
+        let host = Self { hub, index, owns_arbiter, started: 0 };
+        actix::spawn(Context::with_receiver(mailbox).into_future(host));
+    }
+
+    /// Makes the actor and sets it running. A factory that panics leaves nothing behind.
+    fn run_session(&self, start: Start<A>) {
+        let Some(mut parts) = start.take() else { return };
+        let hub = &self.hub;
+        let key = parts.vitals.key().clone();
+        let make = parts.make.take();
+        let made = catch_unwind(AssertUnwindSafe(|| match make {
+            Some(make) => make(&key),
+            None => hub.make_actor(&key),
+        }));
+        let act = match made {
+            Ok(act) => act,
+            Err(payload) => {
+                let panic = panic_message(payload);
+                hub.undo(parts, Unserved::StartFailed { panic });
+                return;
+            }
+        };
+        let Parts { vitals, mailbox, make: _, leftovers, permit } = parts;
+        let Some(permit) = permit else {
+            // Only a newcomer without its slot, and those are not dispatched.
+            debug_assert!(false, "a start without a slot");
+            return;
+        };
+        let now = Instant::now();
+        let ruling = hub.ruling(&key);
+        vitals.set_started(now, self.index);
+        vitals.set_ruling(Arc::clone(&ruling));
+        if hub.shutdown.begun() {
+            // Accepted before; it handles its mail and goes.
+            vitals.wish(Wishes::SHUTDOWN);
+        }
+        let lifecycle = Lifecycle::new(now, hub.mode());
+        let ctx = SessionContext::new(mailbox, Arc::clone(&vitals), Arc::clone(hub), lifecycle, Arc::clone(&ruling));
+        let task = SessionTask::new(act, ctx, leftovers, permit);
+        hub.journal.opened(&vitals, ruling.limits, ruling.rule.clone());
+        hub.eviction.add(&vitals);
+        actix::spawn(task);
+    }
+}
+
+impl<A: Session> Actor for Host<A> {
+    type Context = Context<Self>;
+}
+
+impl<A: Session> Handler<Start<A>> for Host<A> {
+    type Result = ();
+
+    fn handle(&mut self, start: Start<A>, ctx: &mut Self::Context) {
+        self.run_session(start);
+        self.started += 1;
+        if self.started.is_multiple_of(STARTS_PER_POLL) {
+            // A burst of opens must not stall the sessions that run here.
+            ctx.wait(yield_now().into_actor(self));
+        }
+    }
+}
+
+impl<A: Session> Handler<Instruction> for Host<A> {
+    type Result = ();
+
+    fn handle(&mut self, instruction: Instruction, ctx: &mut Self::Context) {
+        match instruction {
+            Instruction::Stop => ctx.stop(),
+            Instruction::Wish(wish) => {
+                let mut sessions: Vec<Arc<Vitals>> = self.hub.journal.live();
+                sessions.retain(|vitals| vitals.host() == self.index);
+                let tell = async move {
+                    for slice in sessions.chunks(SLICE) {
+                        for vitals in slice {
+                            vitals.wish(wish);
+                        }
+                        yield_now().await;
+                    }
+                };
+                ctx.spawn(tell.into_actor(self));
+            }
+        }
+    }
+}
+
+impl<A: Session> Drop for Host<A> {
+    /// The registry is done, or the arbiter has stopped under it.
+    fn drop(&mut self) {
+        if let Some(link) = self.hub.hosts.get(self.index) {
+            link.gone.store(true, Ordering::Release);
+        }
+        if self.owns_arbiter {
+            if let Some(arbiter) = Arbiter::try_current() {
+                arbiter.stop();
+            }
+        }
+    }
+}
+
+impl<A: Session> fmt::Debug for Host<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").field("index", &self.index).finish()
+    }
+}

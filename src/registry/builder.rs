@@ -1,0 +1,133 @@
+//! Starting a registry.
+
+use std::{fmt, sync::Arc};
+
+use actix::{Arbiter, System, dev::channel::channel};
+
+use super::{
+    SessionRegistry,
+    handle::Handle,
+    hub::{Hub, Rules},
+};
+use crate::{
+    error::StartError,
+    host::{Host, HostLink},
+    key::SessionKey,
+    policy::Policy,
+    session::Session,
+};
+
+/// Messages that may wait for one session, unless told otherwise.
+const MAILBOX_CAPACITY: usize = 1024;
+/// Events kept for watchers that come back or fall behind, unless told otherwise.
+const EVENT_HISTORY: usize = 1024;
+
+/// Settings of a [`SessionRegistry`], from [`SessionRegistry::builder`].
+#[must_use = "a builder does nothing until it is started"]
+pub struct RegistryBuilder<A: Session> {
+    factory: Box<dyn Fn(&SessionKey) -> A + Send + Sync>,
+    policy: Policy,
+    arbiters: usize,
+    mailbox_capacity: usize,
+    event_history: usize,
+}
+
+impl<A: Session> RegistryBuilder<A> {
+    pub(super) fn new(factory: Box<dyn Fn(&SessionKey) -> A + Send + Sync>) -> Self {
+        Self {
+            factory,
+            policy: Policy::default(),
+            arbiters: 0,
+            mailbox_capacity: MAILBOX_CAPACITY,
+            event_history: EVENT_HISTORY,
+        }
+    }
+
+    /// The limits, rules and cap. Defaults to [`Policy::default`]: one hour idle, one day old, no
+    /// cap. [`SessionRegistry::set_policy`] changes it later.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Runs the sessions on this many arbiters (threads) of their own, spread by key. Defaults to
+    /// 0: all on the arbiter that calls `start`. They stop when the registry is shut down.
+    pub fn arbiters(mut self, arbiters: usize) -> Self {
+        self.arbiters = arbiters;
+        self
+    }
+
+    /// How many messages may wait for one session before [`SessionRegistry::send`] and `try_send`
+    /// give them back as full. Defaults to 1,024; 0 is without bound, as in actix.
+    pub fn mailbox_capacity(mut self, messages: usize) -> Self {
+        self.mailbox_capacity = messages;
+        self
+    }
+
+    /// How many events are kept for watchers that come back or fall behind. Defaults to 1,024.
+    pub fn event_history(mut self, events: usize) -> Self {
+        self.event_history = events;
+        self
+    }
+
+    /// Starts the registry.
+    ///
+    /// # Errors
+    ///
+    /// If the policy contradicts itself, a setting is out of range, or no actix `System` runs on
+    /// this thread.
+    pub fn start(self) -> Result<SessionRegistry<A>, StartError> {
+        let Self { factory, policy, arbiters, mailbox_capacity, event_history } = self;
+        in_range("mailbox_capacity", mailbox_capacity, 0, usize::MAX >> 2)?;
+        in_range("event_history", event_history, 1, 1 << 24)?;
+        in_range("arbiters", arbiters, 0, 1024)?;
+        let rules = Rules::compile(policy)?;
+        let current = Arbiter::try_current().ok_or(StartError::NoArbiter)?;
+        if System::try_current().is_none() {
+            return Err(StartError::NoArbiter);
+        }
+
+        // The mailboxes first: hosts need the hub, and the hub the way to its hosts.
+        let own: Vec<Arbiter> = (0..arbiters).map(|_| Arbiter::new()).collect();
+        let handles = if own.is_empty() { vec![current] } else { own.iter().map(Arbiter::handle).collect() };
+        let (links, mailboxes): (Vec<_>, Vec<_>) = handles
+            .iter()
+            .map(|handle| {
+                // Without bound: what crosses is bounded by the sessions there are.
+                let (sender, mailbox) = channel::<Host<A>>(0);
+                (HostLink::new(sender, handle.clone()), mailbox)
+            })
+            .unzip();
+        let hub = Arc::new(Hub::new(rules, factory, links, mailbox_capacity, event_history));
+        let handle = Arc::new(Handle { hub: Arc::clone(&hub) });
+        hub.set_handle(Arc::downgrade(&handle));
+        let owned = !own.is_empty();
+        for (index, (arbiter, mailbox)) in handles.into_iter().zip(mailboxes).enumerate() {
+            let hub = Arc::clone(&hub);
+            if owned {
+                arbiter.spawn_fn(move || Host::run(hub, index, mailbox, true));
+            } else {
+                Host::run(hub, index, mailbox, false);
+            }
+        }
+        Ok(SessionRegistry::from_handle(handle))
+    }
+}
+
+fn in_range(setting: &'static str, value: usize, least: usize, most: usize) -> Result<(), StartError> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(StartError::InvalidSetting { setting, value, least, most })
+}
+
+impl<A: Session> fmt::Debug for RegistryBuilder<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RegistryBuilder")
+            .field("policy", &self.policy)
+            .field("arbiters", &self.arbiters)
+            .field("mailbox_capacity", &self.mailbox_capacity)
+            .field("event_history", &self.event_history)
+            .finish_non_exhaustive()
+    }
+}

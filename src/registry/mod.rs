@@ -1,0 +1,336 @@
+//! The registry's handle: what a gateway works with.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use actix::{Addr, Handler, Message, Recipient, prelude::SendError as ActixSendError};
+use tokio::time::Instant;
+
+mod builder;
+mod closing;
+pub(crate) mod handle;
+pub(crate) mod hub;
+mod reply;
+mod shutdown;
+
+pub use self::{
+    builder::RegistryBuilder,
+    closing::Closing,
+    handle::WeakSessionRegistry,
+    reply::Reply,
+    shutdown::{Shutdown, ShutdownReport},
+};
+use self::{handle::Handle, hub::Hub};
+use crate::{
+    directory::Route,
+    error::{OpenError, SendError, ShutdownError},
+    event::EventId,
+    info::SessionInfo,
+    key::{IntoKey, SessionKey},
+    policy::{Mode, Policy, PolicyError},
+    session::{Session, caller::Caller, inside, vitals::Wishes},
+    start::Make,
+    stats::{Capacity, Stats},
+    watch::{Watch, Watched},
+};
+
+/// Sessions by key: opens them, leads to them, and watches them end.
+///
+/// Cheap to clone and usable from every thread. When the last clone is dropped the registry shuts
+/// down, as [`shutdown`](Self::shutdown) with the policy's `drain_timeout` does; sessions
+/// themselves hold it weakly.
+pub struct SessionRegistry<A: Session> {
+    handle: Arc<Handle<A>>,
+}
+
+impl<A: Session> SessionRegistry<A> {
+    /// A registry whose sessions are made by `factory`, on the thread they will run on. A factory
+    /// that panics refuses that one session; whoever sent to it is told.
+    pub fn builder<F>(factory: F) -> RegistryBuilder<A>
+    where
+        F: Fn(&SessionKey) -> A + Send + Sync + 'static,
+    {
+        RegistryBuilder::new(Box::new(factory))
+    }
+
+    pub(crate) fn from_handle(handle: Arc<Handle<A>>) -> Self {
+        Self { handle }
+    }
+
+    fn hub(&self) -> &Arc<Hub<A>> {
+        &self.handle.hub
+    }
+
+    // ---- sessions -----------------------------------------------------------------------------
+
+    /// The address of the session of `key`, which is opened if it is not live.
+    ///
+    /// Opening a live key counts as activity: the address is good for `idle_timeout` from now. An
+    /// address leads to one incarnation: after its end, messages to it are refused by actix as
+    /// closed, while [`send`](Self::send) finds or opens the next.
+    ///
+    /// # Errors
+    ///
+    /// If the key is invalid, the cap is reached, the registry shuts down or no arbiter is left.
+    pub fn open(&self, key: impl IntoKey) -> Result<Addr<A>, OpenError> {
+        self.open_by(key, None)
+    }
+
+    /// As [`open`](Self::open), but a session that is opened by it is made by `make` instead of the
+    /// registry's factory; for a session that needs what only its opener has. Not called if the
+    /// key is live. A successor that is opened later, for mail this one left, is made by the
+    /// registry's factory.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_with<F>(&self, key: impl IntoKey, make: F) -> Result<Addr<A>, OpenError>
+    where
+        F: FnOnce(&SessionKey) -> A + Send + 'static,
+    {
+        self.open_by(key, Some(Box::new(make)))
+    }
+
+    fn open_by(&self, key: impl IntoKey, make: Option<Make<A>>) -> Result<Addr<A>, OpenError> {
+        let now = Instant::now();
+        let hub = self.hub();
+        let observing = hub.mode() == Mode::Observe;
+        hub.route(key, make, &mut |route: &Route<A>| {
+            route.vitals.touch(now);
+            if observing {
+                route.vitals.wish(Wishes::OPENED);
+            }
+            Addr::new(route.sender.clone())
+        })
+    }
+
+    /// The address of the session of `key`, if it is live. No activity.
+    pub fn get(&self, key: impl IntoKey) -> Option<Addr<A>> {
+        self.hub().directory.with(key.as_str(), |route| Addr::new(route.sender.clone()))
+    }
+
+    /// Sends a message to the session of `key`, which is opened if it is not live. The message is
+    /// in a mailbox, or refused, when this returns; wait for the answer.
+    ///
+    /// A message that was accepted is handled by that session or, if it ends first, by its
+    /// successor, which is opened for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), and if the mailbox is full: the message is given back. If it was
+    /// accepted and then went unserved, the cause.
+    pub fn send<M>(&self, key: impl IntoKey, message: M) -> Reply<M>
+    where
+        A: Handler<M>,
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        let caller = Caller::default();
+        let mut message = Some(message);
+        let sent = self.hub().route(key, None, &mut |route: &Route<A>| {
+            message.take().map(|message| caller.around(|| route.sender.send(message)))
+        });
+        match (sent, message) {
+            (Ok(Some(Ok(rx))), _) => Reply::waiting(rx, caller),
+            (Ok(Some(Err(ActixSendError::Full(message)))), _) => Reply::failed(SendError::Full { message }),
+            // A mailbox closes after its session has left the directory, so nobody gets here but
+            // by an arbiter that stopped this very moment.
+            (Ok(Some(Err(ActixSendError::Closed(message)))), _) => {
+                Reply::failed(SendError::Refused { cause: OpenError::NoHost, message })
+            }
+            (Err(cause), Some(message)) => Reply::failed(SendError::Refused { cause, message }),
+            (Ok(None) | Err(_), _) => {
+                Reply::failed(SendError::Unserved { cause: crate::error::Unserved::ReplyDropped })
+            }
+        }
+    }
+
+    /// Sends a message without waiting for an answer, unless the mailbox is full.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send); the message is given back.
+    pub fn try_send<M>(&self, key: impl IntoKey, message: M) -> Result<(), SendError<M>>
+    where
+        A: Handler<M>,
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        // `park`: its sender is the directory's, which is thereby told when there is room again.
+        self.push(key, message, |route, message| route.sender.try_send(message, true))
+    }
+
+    /// Sends a message without waiting for an answer. It is queued even if the mailbox is full, as
+    /// by actix's `do_send`.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); the message is given back.
+    pub fn do_send<M>(&self, key: impl IntoKey, message: M) -> Result<(), SendError<M>>
+    where
+        A: Handler<M>,
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        self.push(key, message, |route, message| route.sender.do_send(message))
+    }
+
+    fn push<M>(
+        &self,
+        key: impl IntoKey,
+        message: M,
+        push: impl Fn(&Route<A>, M) -> Result<(), ActixSendError<M>>,
+    ) -> Result<(), SendError<M>> {
+        let mut message = Some(message);
+        let pushed =
+            self.hub().route(key, None, &mut |route: &Route<A>| message.take().map(|message| push(route, message)));
+        match (pushed, message) {
+            (Ok(Some(Ok(())) | None), _) => Ok(()),
+            (Ok(Some(Err(ActixSendError::Full(message)))), _) => Err(SendError::Full { message }),
+            (Ok(Some(Err(ActixSendError::Closed(message)))), _) => {
+                Err(SendError::Refused { cause: OpenError::NoHost, message })
+            }
+            (Err(cause), Some(message)) => Err(SendError::Refused { cause, message }),
+            (Err(_), None) => Ok(()),
+        }
+    }
+
+    /// Ends the session of `key` as [`EndReason::Closed`](crate::EndReason::Closed): it leaves the
+    /// directory and drains. Takes effect at the call; the returned future tells when it has ended.
+    /// A session that drains already keeps its reason, and is waited for.
+    pub fn close(&self, key: impl IntoKey) -> Closing {
+        let hub = self.hub();
+        let routed = hub.directory.with(key.as_str(), |route| Arc::clone(&route.vitals));
+        let vitals = match routed {
+            Some(vitals) => {
+                vitals.wish(Wishes::CLOSE);
+                Some(vitals)
+            }
+            None => hub.journal.find(key.as_str()),
+        };
+        Closing::new(vitals.map(|vitals| hub.journal.await_end(&vitals)))
+    }
+
+    // ---- what there is ------------------------------------------------------------------------
+
+    /// A picture of the session of `key`, if it is live.
+    pub fn info(&self, key: impl IntoKey) -> Option<SessionInfo> {
+        let vitals = self.hub().journal.find(key.as_str())?;
+        Some(vitals.info(Instant::now()))
+    }
+
+    /// A picture of every live session, in the order they were opened.
+    pub fn list(&self) -> Vec<SessionInfo> {
+        let now = Instant::now();
+        let mut live = self.hub().journal.live();
+        live.sort_unstable_by_key(|vitals| vitals.id());
+        live.iter().map(|vitals| vitals.info(now)).collect()
+    }
+
+    /// How many sessions are live.
+    pub fn len(&self) -> usize {
+        self.hub().journal.len()
+    }
+
+    /// Whether no session is live.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What has happened so far, and what there is now.
+    pub fn stats(&self) -> Stats {
+        let hub = self.hub();
+        hub.journal.stats(Capacity {
+            waiting: hub.directory.waiting(),
+            keys: hub.capacity.used(),
+            max_sessions: hub.policy().get_max_sessions(),
+            refused: hub.refused.load(std::sync::atomic::Ordering::Relaxed),
+        })
+    }
+
+    /// Every live session now, then every event after it. See [`Watch`].
+    pub fn watch(&self) -> Watch {
+        self.hub().journal.watch(None)
+    }
+
+    /// As [`watch`](Self::watch), for a watcher that comes back: every event after `last`, without
+    /// the snapshot, if they are all still known (`event_history`); otherwise from a new snapshot.
+    pub fn watch_from(&self, last: EventId) -> Watch {
+        self.hub().journal.watch(Some(last))
+    }
+
+    /// Feeds an actor with what [`watch`](Self::watch) gives, one at a time: the next is sent when
+    /// the last was handled. Ends when the recipient is gone or the registry is shut down.
+    ///
+    /// # Errors
+    ///
+    /// If no arbiter is left to do it on.
+    pub fn watch_to(&self, recipient: Recipient<Watched>) -> Result<(), OpenError> {
+        let mut watch = self.watch();
+        let feed = async move {
+            while let Some(watched) = watch.next().await {
+                if recipient.send(watched).await.is_err() {
+                    break;
+                }
+            }
+        };
+        let alive = self.hub().hosts.iter().find(|host| host.is_alive());
+        match alive {
+            Some(host) if host.arbiter().spawn(feed) => Ok(()),
+            _ => Err(OpenError::NoHost),
+        }
+    }
+
+    // ---- rule ---------------------------------------------------------------------------------
+
+    /// The policy in force.
+    pub fn policy(&self) -> Policy {
+        self.hub().policy()
+    }
+
+    /// Changes limits, rules, cap and mode while sessions run. Every session follows, within a
+    /// second up to 100,000 of them; a deadline that has passed by the new limits is due at once.
+    /// What a session set itself (`ctx.set_limits`) stays. A lowered cap refuses newcomers and ends
+    /// nobody.
+    ///
+    /// # Errors
+    ///
+    /// If the policy contradicts itself. The old one stays in force.
+    pub fn set_policy(&self, policy: Policy) -> Result<(), PolicyError> {
+        self.hub().set_policy(policy)
+    }
+
+    /// Ends everything: from now on nothing is opened, every session drains, and what is not at
+    /// rest after `timeout` is cut. Takes effect at the call; the returned future tells the
+    /// outcome, at most a second after the timeout, and has to be awaited on a tokio runtime. A
+    /// second call joins the first, and its timeout does not count. Then the hosts stop, with the
+    /// arbiters that were made for them, and the streams of watchers end.
+    ///
+    /// # Errors
+    ///
+    /// From inside a session of this registry, which would wait for itself.
+    pub fn shutdown(&self, timeout: Duration) -> Shutdown {
+        let hub = self.hub();
+        if inside::is_inside(Arc::as_ptr(hub).cast()) {
+            return Shutdown::refused(ShutdownError::InsideSession);
+        }
+        hub.begin_shutdown(Some(timeout));
+        Shutdown::of(Arc::clone(hub))
+    }
+
+    /// A handle that does not keep the registry open.
+    pub fn downgrade(&self) -> WeakSessionRegistry<A> {
+        WeakSessionRegistry::new(Arc::downgrade(&self.handle))
+    }
+}
+
+impl<A: Session> Clone for SessionRegistry<A> {
+    fn clone(&self) -> Self {
+        Self { handle: Arc::clone(&self.handle) }
+    }
+}
+
+impl<A: Session> fmt::Debug for SessionRegistry<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionRegistry").field("hub", self.hub()).finish()
+    }
+}

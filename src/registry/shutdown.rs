@@ -1,0 +1,159 @@
+//! The end of a registry.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
+
+use super::hub::Hub;
+use crate::{error::ShutdownError, event::Ended, session::Session};
+
+/// How long after its timeout a shutdown waits for sessions that should have cut themselves by
+/// then. Those that have not are on a thread that some handler blocks.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// What a shutdown came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Sessions that ended with nothing cut.
+    pub drained: usize,
+    /// Sessions that were ended with work in flight, which was cut.
+    pub cut: usize,
+    /// Sessions that have not ended, because a handler blocks the thread they run on. They end
+    /// when it returns.
+    pub unresponsive: usize,
+}
+
+/// The registry's side of it.
+#[derive(Debug)]
+pub(crate) struct ShutdownState {
+    begun: AtomicBool,
+    progress: Mutex<Progress>,
+    done: watch::Sender<bool>,
+}
+
+#[derive(Debug, Default)]
+struct Progress {
+    deadline: Option<Instant>,
+    drained: usize,
+    cut: usize,
+}
+
+impl Default for ShutdownState {
+    fn default() -> Self {
+        Self {
+            begun: AtomicBool::new(false),
+            progress: Mutex::new(Progress::default()),
+            done: watch::Sender::new(false),
+        }
+    }
+}
+
+impl ShutdownState {
+    pub(crate) fn begun(&self) -> bool {
+        self.begun.load(Ordering::Acquire)
+    }
+
+    /// False if it had begun already.
+    pub(crate) fn begin(&self, deadline: Option<Instant>) -> bool {
+        let mut progress = self.progress.lock();
+        if self.begun() {
+            return false;
+        }
+        // Before the flag: whoever sees it finds the deadline.
+        progress.deadline = deadline;
+        self.begun.store(true, Ordering::Release);
+        true
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.progress.lock().deadline
+    }
+
+    pub(crate) fn note_end(&self, ended: &Ended) {
+        if !self.begun() {
+            return;
+        }
+        let mut progress = self.progress.lock();
+        if ended.cut > 0 {
+            progress.cut += 1;
+        } else {
+            progress.drained += 1;
+        }
+    }
+
+    pub(crate) fn complete(&self) {
+        self.done.send_replace(true);
+    }
+}
+
+/// Resolves when every session has ended, or the timeout has passed. Dropping it cancels nothing.
+#[must_use = "the shutdown goes on without it, but nobody knows when it is done"]
+pub struct Shutdown {
+    waiting: Pin<Box<dyn Future<Output = Result<ShutdownReport, ShutdownError>> + Send>>,
+}
+
+impl Shutdown {
+    pub(super) fn refused(error: ShutdownError) -> Self {
+        Self { waiting: Box::pin(std::future::ready(Err(error))) }
+    }
+
+    pub(super) fn of<A: Session>(hub: Arc<Hub<A>>) -> Self {
+        Self {
+            waiting: Box::pin(async move {
+                let deadline = hub.shutdown.deadline();
+                let mut done = hub.shutdown.done.subscribe();
+                let ended = done.wait_for(|done| *done);
+                let on_time = match deadline.and_then(|at| at.checked_add(GRACE)) {
+                    Some(at) => timeout_at(at, ended).await.is_ok(),
+                    None => ended.await.is_ok(),
+                };
+                let progress = hub.shutdown.progress.lock();
+                let report = ShutdownReport {
+                    drained: progress.drained,
+                    cut: progress.cut,
+                    unresponsive: if on_time { 0 } else { hub.capacity.used() },
+                };
+                drop(progress);
+                if on_time {
+                    tracing::info!(?report, "session registry is shut down");
+                } else {
+                    tracing::warn!(
+                        ?report,
+                        "session registry is not shut down: handlers block the threads of sessions"
+                    );
+                }
+                Ok(report)
+            }),
+        }
+    }
+}
+
+impl Future for Shutdown {
+    type Output = Result<ShutdownReport, ShutdownError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.waiting.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for Shutdown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shutdown")
+    }
+}

@@ -1,0 +1,59 @@
+//! The one timer of a session.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+pin_project! {
+    /// A sleep that is armed at the nearest deadline and otherwise left alone: a deadline that
+    /// moves later is noticed when the sleep fires, and armed again then. Only one that moves
+    /// earlier touches the timer at once.
+    #[derive(Debug, Default)]
+    pub(crate) struct Alarm {
+        #[pin]
+        sleep: Option<Sleep>,
+        // `None` when it has fired, or was never armed.
+        armed: Option<Instant>,
+    }
+}
+
+impl Alarm {
+    /// Whether it has fired since it was armed. Polled before the actor: tokio's cooperative
+    /// budget hides an elapsed timer from whoever polls it last.
+    pub(crate) fn fired(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
+        let this = self.project();
+        if this.armed.is_none() {
+            return false;
+        }
+        let fired = this.sleep.as_pin_mut().is_some_and(|sleep| sleep.poll(cx).is_ready());
+        if fired {
+            *this.armed = None;
+        }
+        fired
+    }
+
+    /// Makes sure that the task is woken at `deadline`, or earlier.
+    pub(crate) fn arm(self: Pin<&mut Self>, deadline: Option<Instant>, cx: &mut Context<'_>) {
+        let mut this = self.project();
+        let Some(deadline) = deadline else { return };
+        if this.armed.is_some_and(|armed| armed <= deadline) {
+            return;
+        }
+        match this.sleep.as_mut().as_pin_mut() {
+            Some(sleep) => sleep.reset(deadline),
+            None => this.sleep.set(Some(sleep_until(deadline))),
+        }
+        *this.armed = Some(deadline);
+        // A sleep wakes only whom it was polled by since.
+        if let Some(sleep) = this.sleep.as_pin_mut() {
+            if let Poll::Ready(()) = sleep.poll(cx) {
+                cx.waker().wake_by_ref();
+            }
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! What becomes of a session after a poll: carries out what its lifecycle says.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use futures_core::Stream;
+use tokio::time::Instant;
+
+use super::{
+    ending::End,
+    lifecycle::{Action, Load},
+    task::Body,
+    traits::{Expiry, Session, Warning},
+    vitals::VitalPhase,
+};
+use crate::{event::EndReason, event::EventKind};
+
+/// What the task does next.
+pub(super) enum Decision {
+    Rest,
+    /// A hook was called: run what it spawned, then decide again.
+    Again,
+    End(End),
+}
+
+impl<A: Session> Body<A> {
+    /// Does whatever is due at `now`.
+    pub(super) fn decide(&mut self, now: Instant, mailbox_empty: bool, cx: &mut Context<'_>) -> Decision {
+        if let Some(touched) = self.ctx.vitals.touched() {
+            self.ctx.lifecycle.activity(touched);
+        }
+        let mut load = self.ctx.load(mailbox_empty);
+        let mut again = false;
+        if let Some((reason, until)) = self.forced.take() {
+            again |= self.begin_drain(reason, until, load);
+        }
+        while !again {
+            let limits = self.ctx.ruling.limits;
+            match self.ctx.lifecycle.next(now, load, &limits) {
+                Action::Rest => break,
+                Action::Warn { reason, remaining } => {
+                    self.publish(EventKind::Warned { reason, remaining });
+                    let warning = Warning { reason, remaining };
+                    self.act.warned(warning, &mut self.ctx);
+                    again = true;
+                }
+                Action::WouldEnd { reason, busy } => {
+                    self.publish(EventKind::WouldEnd { reason, busy });
+                }
+                Action::Consult => {
+                    if self.goes_idle(now, cx) {
+                        load.at_rest = true;
+                    } else {
+                        again = true;
+                    }
+                }
+                Action::Drain { reason } => {
+                    let until = match reason {
+                        // Its work has had its time.
+                        EndReason::Stuck => Some(now),
+                        _ => self.drain_until(now),
+                    };
+                    again = self.begin_drain(reason, until, load);
+                }
+                Action::End { reason, hard } => return Decision::End(End::new(reason, hard)),
+            }
+        }
+        if again {
+            return Decision::Again;
+        }
+        let expires = self.ctx.lifecycle.expires_at(load, &self.ctx.ruling.limits);
+        self.ctx.vitals.set_expiry(expires);
+        Decision::Rest
+    }
+
+    /// The idle deadline has passed: asks the session, then leaves the directory unless somebody
+    /// came in at the last moment. True if it has left.
+    fn goes_idle(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
+        match self.act.expiring(&mut self.ctx) {
+            Expiry::Extend(by) if !by.is_zero() => {
+                self.ctx.lifecycle.extend(now, by);
+                self.publish(EventKind::Extended { by });
+                return false;
+            }
+            Expiry::Extend(_) | Expiry::End => {}
+        }
+        let ctx = &mut self.ctx;
+        // The hook itself may have begun work, touched the session or stopped it.
+        if ctx.load(true).busy || ctx.activity != 0 || ctx.is_stopping() {
+            return false;
+        }
+        if self.taken.is_some() || !self.leftovers.is_empty() {
+            return false;
+        }
+        // Under the entry lock nobody can come in through the registry, so what is seen now is
+        // final; who holds an `Addr` may still send, and that mail goes to the successor.
+        let (mailbox, vitals, taken) = (&mut ctx.mailbox, &ctx.vitals, &mut self.taken);
+        let known = ctx.lifecycle.last_activity();
+        let route = ctx.hub.directory.leave_if(vitals, || {
+            if let Poll::Ready(Some(envelope)) = Pin::new(mailbox).poll_next(cx) {
+                *taken = Some(envelope);
+                return false;
+            }
+            vitals.touched().is_none_or(|at| at <= known)
+        });
+        let Some(route) = route else { return false };
+        drop(route);
+        let until = self.drain_until(now);
+        self.ctx.vitals.set_phase(VitalPhase::Draining);
+        self.ctx.lifecycle.drain(EndReason::IdleTimeout, until);
+        true
+    }
+
+    /// Leaves the directory and finishes what there is. True if a hook was called.
+    fn begin_drain(&mut self, reason: EndReason, until: Option<Instant>, load: Load) -> bool {
+        if self.ctx.lifecycle.is_draining() {
+            // Only a shutdown brings the hard end nearer; the first reason stays.
+            if reason == EndReason::Shutdown {
+                self.ctx.lifecycle.drain(reason, until);
+            }
+            return false;
+        }
+        self.leave();
+        self.ctx.lifecycle.drain(reason, until);
+        if load.at_rest {
+            return false;
+        }
+        self.publish(EventKind::Draining { reason, in_flight: self.in_flight() });
+        if reason == EndReason::Stuck {
+            return false;
+        }
+        self.act.draining(reason, &mut self.ctx);
+        true
+    }
+
+    /// Takes the session out of the directory: from here on `open` makes a successor.
+    pub(super) fn leave(&mut self) {
+        let vitals = &self.ctx.vitals;
+        vitals.set_phase(VitalPhase::Draining);
+        let route = self.ctx.hub.directory.leave_if(vitals, || true);
+        // Dropped only now, outside of the entry lock.
+        drop(route);
+    }
+
+    /// When a drain that begins at `now` is ended hard.
+    pub(super) fn drain_until(&self, now: Instant) -> Option<Instant> {
+        let timeout = self.ctx.ruling.limits.drain_timeout?;
+        now.checked_add(timeout)
+    }
+
+    /// Pieces of work in flight: replies, waits, holds.
+    pub(super) fn in_flight(&self) -> u32 {
+        self.ctx.in_flight + self.ctx.waits + self.ctx.vitals.holds()
+    }
+
+    /// When the task has to look again if nothing wakes it.
+    pub(super) fn wake_at(&self) -> Option<Instant> {
+        let limits = &self.ctx.ruling.limits;
+        self.ctx.lifecycle.wake_at(self.ctx.load(false), limits)
+    }
+
+    fn publish(&self, kind: EventKind) {
+        let vitals = &self.ctx.vitals;
+        tracing::debug!(event = ?kind, "session");
+        self.ctx.hub.journal.publish(vitals.key(), vitals.id(), kind);
+    }
+}

@@ -1,0 +1,201 @@
+//! The end of a session, in the order that lets nothing slip away.
+//!
+//! It is out of the directory by now, or goes out first. Then, and why in this order:
+//!
+//! 1. `stopping` and `stopped`, never after a panic, on an actor whose mailbox is still open.
+//! 2. What is in flight is counted, then the context and the actor are dropped, each piece caught
+//!    by itself; callers who still wait are told why by the scope around it.
+//! 3. The mailbox closes; what was still in it is collected.
+//! 4. Under the entry lock: is there a successor, or must one be made for the leftovers?
+//! 5. `Ended` is published, then whoever waits for it is told.
+//! 6. The entry is released: the successor starts with the leftovers and inherits the slot, or the
+//!    slot is freed.
+//!
+//! Until 6 the key is marked as ending, so a successor can neither start nor publish before.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use tokio::time::Instant;
+
+use super::{
+    caller::because,
+    context::{SessionContext, State},
+    panics::{drop_quietly, panic_message},
+    parcel::{Parcel, collect},
+    span::SessionSpan,
+    task::Body,
+    traits::Session,
+    vitals::Vitals,
+};
+use crate::{
+    capacity::Permit,
+    error::Unserved,
+    event::{EndReason, Ended},
+    registry::hub::Hub,
+};
+
+/// How a session comes to its end.
+#[derive(Debug)]
+pub(super) struct End {
+    reason: EndReason,
+    panic: Option<String>,
+    /// Replies made outside of the context are cut too. Where the actor ends by itself they go on
+    /// without it, as they would in actix.
+    cut_replies: bool,
+}
+
+impl End {
+    /// At rest, or `hard`: cut by the limits.
+    pub(super) fn new(reason: EndReason, hard: bool) -> Self {
+        Self { reason, panic: None, cut_replies: hard }
+    }
+
+    /// The session's own `ctx.stop()`.
+    pub(super) fn stopped(reason: EndReason) -> Self {
+        Self::new(reason, false)
+    }
+
+    pub(super) fn panicked(panic: String) -> Self {
+        Self { reason: EndReason::Panicked, panic: Some(panic), cut_replies: false }
+    }
+
+    /// The arbiter goes away, and everything on it.
+    pub(super) fn aborted() -> Self {
+        Self::new(EndReason::Aborted, true)
+    }
+
+    /// Keeps the first panic; it outranks every other reason.
+    fn note_panic(&mut self, panic: Option<String>) {
+        if let Some(panic) = panic {
+            self.reason = EndReason::Panicked;
+            self.panic.get_or_insert(panic);
+        }
+    }
+
+    fn unserved(&self) -> Unserved {
+        Unserved::Ended { reason: self.reason, panic: self.panic.clone() }
+    }
+}
+
+/// Ends the session. Never panics, whatever the user's code does.
+pub(super) fn finish<A: Session>(mut body: Body<A>, mut end: End) {
+    // A panic or an abort comes here straight away.
+    if body.ctx.lifecycle.end_reason().is_none() {
+        body.leave();
+        body.ctx.lifecycle.drain(end.reason, None);
+    }
+    last_hooks(&mut body, &mut end);
+    let remains = dismantle(body, &mut end);
+    settle(remains, end);
+}
+
+/// Step 1.
+fn last_hooks<A: Session>(body: &mut Body<A>, end: &mut End) {
+    if end.panic.is_some() || std::thread::panicking() {
+        return;
+    }
+    let hooks = catch_unwind(AssertUnwindSafe(|| {
+        if !body.asked_to_stop {
+            body.ctx.state = State::Stopping;
+            // Too late for `Running::Continue`.
+            let _ = body.act.stopping(&mut body.ctx);
+        }
+        body.ctx.state = State::Stopped;
+        body.act.stopped(&mut body.ctx);
+    }));
+    end.note_panic(hooks.err().map(panic_message));
+}
+
+/// What is left when the actor is gone.
+struct Remains<A: Session> {
+    hub: Arc<Hub<A>>,
+    vitals: Arc<Vitals>,
+    permit: Permit<A>,
+    span: SessionSpan,
+    mail: Vec<Parcel<A>>,
+    ended: Ended,
+}
+
+/// Steps 2 and 3.
+fn dismantle<A: Session>(body: Body<A>, end: &mut End) -> Remains<A> {
+    let now = Instant::now();
+    let in_flight = body.in_flight();
+    let Body { act, ctx, waits, items, leftovers, taken, permit, span, .. } = body;
+    let SessionContext { mailbox, vitals, hub, lifecycle, staged, replies, handled, .. } = ctx;
+
+    let run_on = replies.filter(|replies| !replies.is_empty());
+    let running_on = match &run_on {
+        Some(replies) if !end.cut_replies => replies.tracked(),
+        _ => 0,
+    };
+    because(end.unserved(), || {
+        match run_on {
+            Some(replies) if !end.cut_replies => {
+                actix::spawn(replies.run_on());
+            }
+            replies => end.note_panic(drop_quietly(replies)),
+        }
+        for item in waits.into_iter().chain(items) {
+            end.note_panic(drop_quietly(item));
+        }
+        for staged in staged {
+            end.note_panic(drop_quietly(staged));
+        }
+        end.note_panic(drop_quietly(act));
+    });
+
+    let mut mail = Vec::new();
+    because(end.unserved(), || {
+        // In the order in which they came: one that was taken out but not handled, what the
+        // predecessor left, what is in the mailbox.
+        mail.extend(collect(|| end.note_panic(drop_quietly(taken))));
+        mail.extend(leftovers);
+        mail.extend(collect(|| end.note_panic(drop_quietly(mailbox))));
+    });
+    let ended = Ended {
+        reason: end.reason,
+        age: now.saturating_duration_since(vitals.opened()),
+        idle: now.saturating_duration_since(lifecycle.last_activity()),
+        handled,
+        cut: in_flight.saturating_sub(running_on),
+        handed_over: 0,
+        dropped: 0,
+        panic: end.panic.clone(),
+    };
+    Remains { hub, vitals, permit, span, mail, ended }
+}
+
+/// Steps 4 to 6.
+fn settle<A: Session>(remains: Remains<A>, end: End) {
+    let Remains { hub, vitals, permit, span, mut mail, mut ended } = remains;
+    let mut lost: Vec<Parcel<A>> = mail.extract_if(.., |parcel| parcel.is_abandoned()).collect();
+    if !mail.is_empty() && !hub.has_successor(&vitals, &ended) {
+        lost.append(&mut mail);
+    }
+    ended.handed_over = mail.len() as u64;
+    ended.dropped = lost.len() as u64;
+    log(&span, &ended);
+    hub.note_end(&ended);
+    hub.journal.ended(&vitals, ended);
+    because(end.unserved(), || {
+        for parcel in lost {
+            let _ = drop_quietly(parcel);
+        }
+    });
+    hub.release(&vitals, mail, permit);
+}
+
+fn log(span: &SessionSpan, ended: &Ended) {
+    let _entered = span.enter();
+    let Ended { reason, age, idle, handled, cut, handed_over, dropped, panic } = ended;
+    if let Some(panic) = panic {
+        tracing::warn!(%reason, %panic, ?age, handled, cut, handed_over, dropped, "session ended");
+    } else if *cut > 0 || *dropped > 0 || *reason == EndReason::Evicted {
+        tracing::warn!(%reason, ?age, ?idle, handled, cut, handed_over, dropped, "session ended");
+    } else {
+        tracing::debug!(%reason, ?age, ?idle, handled, handed_over, "session ended");
+    }
+}

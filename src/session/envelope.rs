@@ -1,0 +1,153 @@
+//! The envelope around every mailbox message: it is how a session notices messages and the work
+//! they start, without a line of user code.
+
+use std::{any::Any, any::TypeId, marker::PhantomData};
+
+use actix::{
+    ActorResponse, AtomicResponse, Handler, Message, MessageResult, ResponseActFuture, ResponseFuture,
+    dev::{Envelope, EnvelopeProxy, MessageResponse, OneshotSender, ToEnvelope},
+};
+use tokio::sync::oneshot;
+
+use super::{
+    caller::Caller,
+    context::SessionContext,
+    parcel::{Forward, Parcel, offer},
+    replies::Reply,
+    traits::Session,
+};
+
+impl<A, M> ToEnvelope<A, M> for SessionContext<A>
+where
+    A: Session + Handler<M>,
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    /// Only boxes: it runs on the sender's thread, in the middle of its send.
+    fn pack(msg: M, tx: Option<OneshotSender<M::Result>>) -> Envelope<A> {
+        // A `do_send` has nobody who could be told anything.
+        let caller = tx.as_ref().and_then(|_| Caller::current());
+        Envelope::with_proxy(Box::new(SessionEnvelope::<A, M> { msg: Some(msg), tx, caller, actor: PhantomData }))
+    }
+}
+
+/// One message, whoever waits for its reply, and how to tell them that none will come.
+struct SessionEnvelope<A, M>
+where
+    A: Session + Handler<M>,
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    /// Taken when it is handled.
+    msg: Option<M>,
+    tx: Option<OneshotSender<M::Result>>,
+    caller: Option<Caller>,
+    actor: PhantomData<fn() -> A>,
+}
+
+impl<A, M> EnvelopeProxy<A> for SessionEnvelope<A, M>
+where
+    A: Session + Handler<M>,
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    fn handle(&mut self, act: &mut A, ctx: &mut SessionContext<A>) {
+        if self.is_abandoned() {
+            // Dropped as actix does; nobody asked for anything, so it is no activity either.
+            self.msg = None;
+            return;
+        }
+        let Some(msg) = self.msg.take() else { return };
+        ctx.begin_message();
+        let response = <A as Handler<M>>::handle(act, msg, ctx);
+        // Only now: had the handler panicked, `drop` would have told the caller.
+        hand_over::<A, M>(response, ctx, self.tx.take(), self.caller.take());
+        ctx.end_message();
+    }
+}
+
+impl<A, M> Forward<A> for SessionEnvelope<A, M>
+where
+    A: Session + Handler<M>,
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    fn is_abandoned(&self) -> bool {
+        self.tx.as_ref().is_some_and(oneshot::Sender::is_closed)
+    }
+}
+
+impl<A, M> Drop for SessionEnvelope<A, M>
+where
+    A: Session + Handler<M>,
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    fn drop(&mut self) {
+        if self.msg.is_some() {
+            let (msg, tx, caller) = (&mut self.msg, &mut self.tx, &mut self.caller);
+            let collected = offer::<A>(|| -> Parcel<A> {
+                Box::new(SessionEnvelope::<A, M> {
+                    msg: msg.take(),
+                    tx: tx.take(),
+                    caller: caller.take(),
+                    actor: PhantomData,
+                })
+            });
+            if collected {
+                return;
+            }
+        }
+        // Before the reply sender goes, which is what the caller waits for.
+        if let (Some(_), Some(caller)) = (&self.tx, &self.caller) {
+            caller.tell_unserved();
+        }
+    }
+}
+
+/// Gives the response to whoever waits, and notes the work that is behind it.
+///
+/// What a response does with the context is known by its type: plain values and `MessageResult`
+/// answer now; a `ResponseFuture` is taken out and polled by the session itself, so that it is seen
+/// to be in flight; actix's context-bound responses call `ctx.spawn` or `ctx.wait` while they are
+/// handed over, and what they spawn there carries the mark. Everything else (`Response`, a user's
+/// own type) gets its reply relayed, outside of the context, so that neither `stop` nor a `wait`
+/// ever stands between a reply and its caller.
+fn hand_over<A, M>(
+    response: <A as Handler<M>>::Result,
+    ctx: &mut SessionContext<A>,
+    tx: Option<OneshotSender<M::Result>>,
+    caller: Option<Caller>,
+) where
+    A: Session + Handler<M>,
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    let kind = TypeId::of::<<A as Handler<M>>::Result>();
+    if kind == TypeId::of::<M::Result>() || kind == TypeId::of::<MessageResult<M>>() {
+        response.handle(ctx, tx);
+    } else if kind == TypeId::of::<ResponseFuture<M::Result>>() {
+        let mut response = Some(response);
+        let taken =
+            (&mut response as &mut dyn Any).downcast_mut::<Option<ResponseFuture<M::Result>>>().and_then(Option::take);
+        match (taken, response) {
+            (Some(future), _) => ctx.add_reply(Reply::future(future, tx, caller, ctx.origin())),
+            (None, Some(response)) => response.handle(ctx, tx),
+            (None, None) => {}
+        }
+    } else if kind == TypeId::of::<ResponseActFuture<A, M::Result>>()
+        || kind == TypeId::of::<AtomicResponse<A, M::Result>>()
+        || kind == TypeId::of::<ActorResponse<A, M::Result>>()
+    {
+        ctx.begin_hand_over(caller);
+        response.handle(ctx, tx);
+        ctx.end_hand_over();
+    } else {
+        let (relay, relayed) = oneshot::channel();
+        ctx.begin_hand_over(caller.clone());
+        response.handle(ctx, Some(relay));
+        // If it spawned into the context, that piece is tracked already; the relay only forwards.
+        let tracked = ctx.end_hand_over();
+        ctx.relay(relayed, tx, caller, tracked);
+    }
+}

@@ -1,0 +1,247 @@
+//! The life of one session as a pure machine: instants and observations go in, actions come out.
+//!
+//! It knows no actix, no task and no clock. Whoever drives it (the session task) tells it what
+//! happened and what time it is, asks [`Lifecycle::next`] what to do, and does that. All deadlines
+//! are computed anew from stored instants at every question, so a timer is only ever a hint.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::{event::EndReason, limits::EffectiveLimits, policy::Mode};
+
+/// Where a session stands in its life. Exits are listed with each state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Serving. Leaves to `Draining` (any reason), or to `Ghost` in observe mode.
+    Active,
+    /// Observe mode only: its virtual life is over. Leaves to `Active` with the next message or
+    /// when the mode becomes `enforce`, to `Draining` by an explicit end.
+    Ghost,
+    /// Out of the directory, finishing what it has. Leaves only to its end.
+    Draining { reason: EndReason, until: Option<Instant> },
+}
+
+/// What the session has on its hands at this moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Load {
+    /// A reply is pending, a hold is alive or a `ctx.wait` is running.
+    pub(crate) busy: bool,
+    /// Nothing in flight and the mailbox was seen empty.
+    pub(crate) at_rest: bool,
+}
+
+/// What the driver has to do now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Nothing is due; sleep until [`Lifecycle::wake_at`].
+    Rest,
+    /// A deadline is near: tell the session and the watchers. Given once per approach.
+    Warn { reason: EndReason, remaining: Duration },
+    /// The idle deadline has passed: ask the session, then call [`Lifecycle::extend`] or
+    /// [`Lifecycle::drain`].
+    Consult,
+    /// A deadline that nobody can veto has passed: call [`Lifecycle::drain`].
+    Drain { reason: EndReason },
+    /// Observe mode: a deadline passed. Given once per virtual life.
+    WouldEnd { reason: EndReason, busy: bool },
+    /// End now. `hard` means that work in flight is cut.
+    End { reason: EndReason, hard: bool },
+}
+
+/// The stored instants of one session, and the stage it is in.
+#[derive(Debug)]
+pub(crate) struct Lifecycle {
+    /// Start of the life that max age counts from (in observe mode: of the virtual life).
+    born: Instant,
+    last_activity: Instant,
+    /// When a piece of work last began or ended.
+    last_progress: Instant,
+    /// Granted by `Session::expiring`; never shortens the ordinary deadline.
+    extended_until: Option<Instant>,
+    /// The deadline that has been warned of, so that one approach warns once.
+    warned_for: Option<Instant>,
+    stage: Stage,
+    mode: Mode,
+}
+
+impl Lifecycle {
+    pub(crate) fn new(now: Instant, mode: Mode) -> Self {
+        Self {
+            born: now,
+            last_activity: now,
+            last_progress: now,
+            extended_until: None,
+            warned_for: None,
+            stage: Stage::Active,
+            mode,
+        }
+    }
+
+    /// Something that counts as activity happened at `at`. Late news never moves the clock back.
+    pub(crate) fn activity(&mut self, at: Instant) {
+        self.last_activity = self.last_activity.max(at);
+    }
+
+    /// A message (counted or passive) was handled, or the session was opened again. In observe
+    /// mode this begins the next virtual life, as an enforcing registry would have opened a new
+    /// session for it.
+    pub(crate) fn message(&mut self, now: Instant) {
+        if self.stage == Stage::Ghost {
+            self.born = now;
+            self.last_activity = now;
+            self.extended_until = None;
+            self.warned_for = None;
+            self.stage = Stage::Active;
+        }
+    }
+
+    /// A piece of work began or ended.
+    pub(crate) fn progress(&mut self, now: Instant) {
+        self.last_progress = now;
+    }
+
+    /// `Session::expiring` asked for more time.
+    pub(crate) fn extend(&mut self, now: Instant, by: Duration) {
+        self.extended_until = now.checked_add(by);
+        if self.extended_until.is_none() {
+            // Beyond the end of the clock: as good as never, but still a real instant.
+            self.extended_until = now.checked_add(Duration::from_secs(100 * 365 * 24 * 3600));
+        }
+    }
+
+    /// Follows a change of policy. Deadlines that passed while only observed are due at once.
+    pub(crate) fn set_mode(&mut self, mode: Mode) {
+        self.mode = mode;
+        if mode == Mode::Enforce && self.stage == Stage::Ghost {
+            self.stage = Stage::Active;
+        }
+    }
+
+    /// Begins the drain. The first reason wins; a later call only brings the hard end nearer.
+    pub(crate) fn drain(&mut self, reason: EndReason, until: Option<Instant>) {
+        match &mut self.stage {
+            Stage::Active | Stage::Ghost => self.stage = Stage::Draining { reason, until },
+            Stage::Draining { until: old, .. } => *old = earlier(*old, until),
+        }
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        matches!(self.stage, Stage::Draining { .. })
+    }
+
+    /// Why the session is draining, once it is.
+    pub(crate) fn end_reason(&self) -> Option<EndReason> {
+        match self.stage {
+            Stage::Draining { reason, .. } => Some(reason),
+            Stage::Active | Stage::Ghost => None,
+        }
+    }
+
+    pub(crate) fn last_activity(&self) -> Instant {
+        self.last_activity
+    }
+
+    /// What is due at `now`. Ask again after every action until it answers `Rest` or `End`.
+    pub(crate) fn next(&mut self, now: Instant, load: Load, limits: &EffectiveLimits) -> Action {
+        let stuck = self.stuck_at(load, limits).is_some_and(|at| at <= now);
+        match self.stage {
+            Stage::Draining { reason, until } => {
+                if load.at_rest {
+                    Action::End { reason, hard: false }
+                } else if stuck || until.is_some_and(|until| until <= now) {
+                    Action::End { reason, hard: true }
+                } else {
+                    Action::Rest
+                }
+            }
+            Stage::Ghost => Action::Rest,
+            Stage::Active => {
+                let due = match self.nearest(load, limits) {
+                    Some((at, reason)) if at <= now => Some(reason),
+                    _ if stuck => Some(EndReason::Stuck),
+                    _ => None,
+                };
+                match (due, self.mode) {
+                    (Some(reason), Mode::Observe) => {
+                        self.stage = Stage::Ghost;
+                        Action::WouldEnd { reason, busy: load.busy }
+                    }
+                    (Some(EndReason::IdleTimeout), Mode::Enforce) => Action::Consult,
+                    (Some(reason), Mode::Enforce) => Action::Drain { reason },
+                    (None, Mode::Observe) => Action::Rest,
+                    (None, Mode::Enforce) => self.warning(now, load, limits),
+                }
+            }
+        }
+    }
+
+    /// When the driver has to ask again at the latest, if nothing else happens.
+    pub(crate) fn wake_at(&self, load: Load, limits: &EffectiveLimits) -> Option<Instant> {
+        let stuck = self.stuck_at(load, limits);
+        match self.stage {
+            Stage::Draining { until, .. } => earlier(until, stuck),
+            Stage::Ghost => None,
+            Stage::Active => {
+                let nearest = self.nearest(load, limits).map(|(at, _)| at);
+                let warn = match (nearest, limits.warn_before, self.mode) {
+                    (Some(at), Some(before), Mode::Enforce) if self.warned_for != Some(at) => at.checked_sub(before),
+                    _ => None,
+                };
+                earlier(earlier(nearest, warn), stuck)
+            }
+        }
+    }
+
+    /// When the session will end if nothing more happens: the nearer of idle and max age.
+    pub(crate) fn expires_at(&self, load: Load, limits: &EffectiveLimits) -> Option<Instant> {
+        match self.stage {
+            Stage::Draining { until, .. } => until,
+            Stage::Active | Stage::Ghost => self.nearest(load, limits).map(|(at, _)| at),
+        }
+    }
+
+    fn warning(&mut self, now: Instant, load: Load, limits: &EffectiveLimits) -> Action {
+        let (Some((at, reason)), Some(before)) = (self.nearest(load, limits), limits.warn_before) else {
+            return Action::Rest;
+        };
+        let remaining = at.saturating_duration_since(now);
+        if remaining > before || self.warned_for == Some(at) {
+            return Action::Rest;
+        }
+        self.warned_for = Some(at);
+        Action::Warn { reason, remaining }
+    }
+
+    /// The nearer of the idle and the max-age deadline. A busy session has no idle deadline. On a
+    /// tie max age wins, because nobody can veto it.
+    fn nearest(&self, load: Load, limits: &EffectiveLimits) -> Option<(Instant, EndReason)> {
+        let idle = if load.busy {
+            None
+        } else {
+            limits
+                .idle_timeout
+                .and_then(|limit| self.last_activity.checked_add(limit))
+                .map(|at| self.extended_until.map_or(at, |until| until.max(at)))
+        };
+        let age = limits.max_age.and_then(|limit| self.born.checked_add(limit));
+        match (idle, age) {
+            (Some(idle), Some(age)) if idle < age => Some((idle, EndReason::IdleTimeout)),
+            (Some(idle), None) => Some((idle, EndReason::IdleTimeout)),
+            (_, Some(age)) => Some((age, EndReason::MaxAge)),
+            (None, None) => None,
+        }
+    }
+
+    fn stuck_at(&self, load: Load, limits: &EffectiveLimits) -> Option<Instant> {
+        let limit = limits.max_busy.filter(|_| load.busy)?;
+        self.last_progress.checked_add(limit)
+    }
+}
+
+fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}

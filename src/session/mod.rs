@@ -1,0 +1,31 @@
+//! One session: an actor, its context, and the task that runs them.
+//!
+//! Who uses whom: `lifecycle` (pure) <- `context` <- `task`, which is split by what a poll does:
+//! `running` (the actor's turn), `deciding` (what is due), `ending` (the order of an end).
+//! `envelope` is how messages are noticed, `replies` and `items` are the work in flight, `parcel`
+//! and `caller` are what makes a message survive its session, or its caller learn why not.
+//! `vitals` is all that other threads may touch.
+//!
+//! Everything here runs on the thread of the session's host, but for `vitals`, `hold` and
+//! `envelope::pack`.
+
+mod alarm;
+pub(crate) mod caller;
+pub(crate) mod context;
+mod deciding;
+mod ending;
+mod envelope;
+pub(crate) mod hold;
+pub(crate) mod inside;
+mod items;
+pub(crate) mod lifecycle;
+pub(crate) mod panics;
+pub(crate) mod parcel;
+mod replies;
+mod running;
+mod span;
+pub(crate) mod task;
+pub(crate) mod traits;
+pub(crate) mod vitals;
+
+pub(crate) use traits::Session;

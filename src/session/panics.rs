@@ -1,0 +1,36 @@
+//! Keeping a panic where it happened.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+/// The words of a panic.
+pub(crate) fn panic_message(payload: Box<dyn Any + Send>) -> String {
+    let message = if let Some(text) = payload.downcast_ref::<&'static str>() {
+        (*text).to_owned()
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "a panic that carries no text".to_owned()
+    };
+    // A payload is a user's value, and its `Drop` may panic as well.
+    drop_quietly(payload);
+    message
+}
+
+/// Drops a user's value; a panic in its `Drop` is returned as its message.
+pub(crate) fn drop_quietly<T>(value: T) -> Option<String> {
+    match catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        Ok(()) => None,
+        Err(payload) => {
+            let text = payload
+                .downcast_ref::<&'static str>()
+                .map(|text| (*text).to_owned())
+                .or_else(|| payload.downcast_ref::<String>().cloned());
+            // Dropping this payload could panic again, without end; losing a few bytes is better.
+            std::mem::forget(payload);
+            Some(text.unwrap_or_else(|| "a panic that carries no text".to_owned()))
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Replies that are being made by futures of their own (`ResponseFuture`, relays).
+//!
+//! They are polled by the session task but belong to nobody's context: a `ctx.wait`, a full
+//! mailbox or `ctx.stop()` does not stand between them and their callers, and a panic in one fails
+//! that reply only. What is still running when a session ends by its own will or by a panic goes
+//! on without it, as in actix; a hard end drops it.
+
+use std::{
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use actix::{ResponseFuture, dev::OneshotSender};
+use futures_core::ready;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::oneshot;
+
+use super::{
+    caller::Caller,
+    items::Work,
+    panics::{drop_quietly, panic_message},
+};
+use crate::error::Unserved;
+
+/// A reply in the making; resolves to how its end counts.
+type Running = Pin<Box<dyn Future<Output = Work>>>;
+
+/// The replies in the making of one session.
+#[derive(Default)]
+pub(crate) struct Replies {
+    running: FuturesUnordered<Running>,
+    /// How many of them count as work in flight.
+    tracked: u32,
+}
+
+impl Replies {
+    pub(crate) fn push<T: 'static>(&mut self, reply: Reply<T>) {
+        if reply.work != Work::Clockwork {
+            self.tracked += 1;
+        }
+        self.running.push(Box::pin(reply));
+    }
+
+    pub(crate) fn tracked(&self) -> u32 {
+        self.tracked
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.running.is_empty()
+    }
+
+    /// The next reply that is done, if one is.
+    pub(crate) fn poll_done(&mut self, cx: &mut Context<'_>) -> Option<Work> {
+        let Poll::Ready(Some(work)) = self.running.poll_next_unpin(cx) else {
+            return None;
+        };
+        if work != Work::Clockwork {
+            self.tracked = self.tracked.saturating_sub(1);
+        }
+        Some(work)
+    }
+
+    /// Runs what is left to its end, without a session.
+    pub(crate) async fn run_on(mut self) {
+        while self.running.next().await.is_some() {}
+    }
+}
+
+impl std::fmt::Debug for Replies {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Replies").field(&self.running.len()).finish()
+    }
+}
+
+/// Where a reply comes from.
+enum Source<T> {
+    Future(ResponseFuture<T>),
+    /// A response that sends by itself; `None` of it means that it let its sender go.
+    Relay(oneshot::Receiver<T>),
+}
+
+/// A reply in the making and whoever waits for it.
+pub(crate) struct Reply<T> {
+    /// `None` once it has ended.
+    source: Option<Source<T>>,
+    tx: Option<OneshotSender<T>>,
+    caller: Option<Caller>,
+    work: Work,
+}
+
+impl<T: 'static> Reply<T> {
+    pub(crate) fn future(
+        future: ResponseFuture<T>,
+        tx: Option<OneshotSender<T>>,
+        caller: Option<Caller>,
+        work: Work,
+    ) -> Self {
+        Self { source: Some(Source::Future(future)), tx, caller, work }
+    }
+
+    pub(crate) fn relay(
+        relay: oneshot::Receiver<T>,
+        tx: Option<OneshotSender<T>>,
+        caller: Option<Caller>,
+        work: Work,
+    ) -> Self {
+        Self { source: Some(Source::Relay(relay)), tx, caller, work }
+    }
+
+    /// How its end counts.
+    pub(crate) fn work(&self) -> Work {
+        self.work
+    }
+
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let reply = match &mut self.source {
+            Some(Source::Future(future)) => Some(ready!(future.as_mut().poll(cx))),
+            Some(Source::Relay(relay)) => ready!(Pin::new(relay).poll(cx)).ok(),
+            None => None,
+        };
+        if let (Some(reply), Some(tx)) = (reply, self.tx.take()) {
+            // Nobody there any more: the reply is dropped, as in actix.
+            let _ = tx.send(reply);
+        }
+        Poll::Ready(())
+    }
+}
+
+impl<T: 'static> Future for Reply<T> {
+    type Output = Work;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Work> {
+        let this = self.get_mut();
+        match catch_unwind(AssertUnwindSafe(|| this.poll_source(cx))) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(())) => {}
+            Err(payload) => {
+                let panic = panic_message(payload);
+                tracing::warn!(%panic, "a reply's future panicked: its caller is told, the session goes on");
+                if let Some(caller) = &this.caller {
+                    caller.tell(Unserved::ReplyPanicked { panic });
+                }
+            }
+        }
+        drop_quietly(this.source.take());
+        this.tx = None;
+        Poll::Ready(this.work)
+    }
+}
+
+impl<T> Drop for Reply<T> {
+    fn drop(&mut self) {
+        // Cut: the caller is told why before the reply sender goes.
+        if let (Some(_), Some(caller)) = (&self.tx, &self.caller) {
+            caller.tell_unserved();
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! The loop that runs one session: it owns the actor, its context and its timer.
+//!
+//! Ground rules of a poll, in this order, and why:
+//!
+//! 1. The alarm is polled first: the cooperative budget that the actor's own futures use up would
+//!    hide it.
+//! 2. The actor runs: waits, leftovers, mail, spawned items, all from one budget, so that a flood
+//!    yields to the neighbours. Then the replies in the making, which no wait holds up.
+//! 3. What happened is noted, with at most one look at the clock.
+//! 4. The lifecycle decides by that instant. Hooks are called right here, also while the actor is
+//!    blocked in `ctx.wait`; what they spawn is run before the task rests.
+//!
+//! A panic anywhere in 2 to 4 is caught at one place, with everything of the user's still in the
+//! task's fields, so that nothing is dropped while unwinding; `ending.rs` drops it piece by piece.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use actix::{Running, dev::Envelope};
+use pin_project_lite::pin_project;
+use tokio::time::Instant;
+
+use super::{
+    alarm::Alarm,
+    context::{SessionContext, State},
+    deciding::Decision,
+    ending::{End, finish},
+    inside,
+    items::Item,
+    panics::panic_message,
+    parcel::Parcel,
+    span::SessionSpan,
+    traits::Session,
+    vitals::Wishes,
+};
+use crate::{capacity::Permit, event::EndReason};
+
+/// How much mail and how many newly spawned items one poll takes before it yields.
+pub(super) const BUDGET: usize = 128;
+
+pin_project! {
+    /// A running session, as a future.
+    pub(crate) struct SessionTask<A: Session> {
+        #[pin]
+        alarm: Alarm,
+        // `None` once it has ended.
+        body: Option<Body<A>>,
+    }
+
+    impl<A: Session> PinnedDrop for SessionTask<A> {
+        /// Dropped before its end: the arbiter has stopped, or somebody aborted the task.
+        fn drop(this: Pin<&mut Self>) {
+            if let Some(body) = this.project().body.take() {
+                finish(body, End::aborted());
+            }
+        }
+    }
+}
+
+/// Everything a session is made of.
+pub(super) struct Body<A: Session> {
+    pub(super) act: A,
+    pub(super) ctx: SessionContext<A>,
+    pub(super) waits: Vec<Item<A>>,
+    pub(super) items: Vec<Item<A>>,
+    /// Mail of the predecessor's, handled before the session's own.
+    pub(super) leftovers: VecDeque<Parcel<A>>,
+    /// Taken out of the mailbox: being handled, or next to be.
+    pub(super) taken: Option<Envelope<A>>,
+    pub(super) permit: Permit<A>,
+    pub(super) span: SessionSpan,
+    seen_holds: u32,
+    seen_hold_ends: u32,
+    started: bool,
+    /// `stopping` has been called for this end.
+    pub(super) asked_to_stop: bool,
+    /// An end that was asked for from outside, to be begun.
+    pub(super) forced: Option<(EndReason, Option<Instant>)>,
+}
+
+/// What the actor's turn left.
+pub(super) struct Ran {
+    /// The mailbox was seen empty, and no leftover waits.
+    pub(super) mailbox_empty: bool,
+    /// The budget ran out.
+    pub(super) more: bool,
+}
+
+/// What the task does after a poll.
+enum Turn {
+    Rest { more: bool },
+    End(End),
+}
+
+impl<A: Session> SessionTask<A> {
+    pub(crate) fn new(act: A, ctx: SessionContext<A>, leftovers: Vec<Parcel<A>>, permit: Permit<A>) -> Self {
+        let span = SessionSpan::new(ctx.key(), ctx.id());
+        Self {
+            alarm: Alarm::default(),
+            body: Some(Body {
+                act,
+                ctx,
+                waits: Vec::new(),
+                items: Vec::new(),
+                leftovers: leftovers.into(),
+                taken: None,
+                permit,
+                span,
+                seen_holds: 0,
+                seen_hold_ends: 0,
+                started: false,
+                asked_to_stop: false,
+                forced: None,
+            }),
+        }
+    }
+}
+
+impl<A: Session> Future for SessionTask<A> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        let Some(body) = this.body.as_mut() else {
+            return Poll::Ready(());
+        };
+        let _inside = inside::enter(Arc::as_ptr(&body.ctx.hub).cast());
+        let span = body.span.clone();
+        let _entered = span.enter();
+        body.ctx.vitals.wake_with(cx.waker());
+
+        let fired = this.alarm.as_mut().fired(cx);
+        let turn = catch_unwind(AssertUnwindSafe(|| body.turn(cx, fired)));
+        let end = match turn {
+            Ok(Turn::Rest { more }) => {
+                let wake_at = body.wake_at();
+                this.alarm.arm(wake_at, cx);
+                if more {
+                    cx.waker().wake_by_ref();
+                }
+                return Poll::Pending;
+            }
+            Ok(Turn::End(end)) => end,
+            Err(payload) => End::panicked(panic_message(payload)),
+        };
+        if let Some(body) = this.body.take() {
+            finish(body, end);
+        }
+        Poll::Ready(())
+    }
+}
+
+impl<A: Session> Body<A> {
+    fn turn(&mut self, cx: &mut Context<'_>, fired: bool) -> Turn {
+        // Whether something may be due although nothing happened.
+        let mut due = fired;
+        let mut now = None;
+        if !self.started {
+            self.started = true;
+            due = true;
+            self.act.started(&mut self.ctx);
+        }
+        due |= self.take_wishes(&mut now);
+        let mut budget = BUDGET;
+        loop {
+            let Ran { mailbox_empty, mut more } = self.run(cx, &mut budget);
+            more |= self.poll_replies(cx, &mut budget);
+            if self.ctx.is_stopping() {
+                match self.stop_itself() {
+                    Some(end) => return Turn::End(end),
+                    // It changed its mind; what it spawned meanwhile has to run.
+                    None => continue,
+                }
+            }
+            let happened = self.note(&mut now);
+            if !(happened || due || self.ctx.lifecycle.is_draining()) {
+                return Turn::Rest { more };
+            }
+            let now = *now.get_or_insert_with(Instant::now);
+            match self.decide(now, mailbox_empty, cx) {
+                Decision::Rest => return Turn::Rest { more },
+                Decision::Again => due = true,
+                Decision::End(end) => return Turn::End(end),
+            }
+        }
+    }
+
+    /// What was asked for from outside. True if something was.
+    fn take_wishes(&mut self, now: &mut Option<Instant>) -> bool {
+        let wishes = self.ctx.vitals.take_wishes();
+        if wishes.is_empty() {
+            return false;
+        }
+        let now = *now.get_or_insert_with(Instant::now);
+        if wishes.has(Wishes::POLICY) {
+            self.ctx.follow_policy();
+        }
+        if wishes.has(Wishes::OPENED) {
+            self.ctx.lifecycle.message(now);
+        }
+        let by_policy = || self.drain_until(now);
+        // The shutdown's own timeout stands in for `drain_timeout`.
+        self.forced = if wishes.has(Wishes::SHUTDOWN) {
+            Some((EndReason::Shutdown, self.ctx.hub.shutdown.deadline()))
+        } else if wishes.has(Wishes::CLOSE) {
+            Some((EndReason::Closed, by_policy()))
+        } else if wishes.has(Wishes::EVICT) {
+            Some((EndReason::Evicted, by_policy()))
+        } else {
+            None
+        };
+        true
+    }
+
+    /// Finished replies. True if the budget ran out.
+    fn poll_replies(&mut self, cx: &mut Context<'_>, budget: &mut usize) -> bool {
+        let Some(replies) = self.ctx.replies.as_mut() else {
+            return false;
+        };
+        let mut done = Vec::new();
+        while *budget > 0 {
+            match replies.poll_done(cx) {
+                Some(work) => {
+                    *budget -= 1;
+                    done.push(work);
+                }
+                None => break,
+            }
+        }
+        for work in done {
+            self.ctx.end_work(work);
+        }
+        *budget == 0
+    }
+
+    /// The session's own `ctx.stop()` or `ctx.terminate()`.
+    fn stop_itself(&mut self) -> Option<End> {
+        let draining = self.ctx.lifecycle.end_reason();
+        if self.ctx.state == State::Stopping && !self.asked_to_stop {
+            let answer = self.act.stopping(&mut self.ctx);
+            if answer == Running::Continue && draining.is_none() && self.ctx.state != State::Stopped {
+                self.ctx.state = State::Running;
+                return None;
+            }
+        }
+        self.asked_to_stop = true;
+        if draining.is_none() {
+            self.leave();
+            self.ctx.lifecycle.drain(EndReason::Stopped, None);
+        }
+        Some(End::stopped(draining.unwrap_or(EndReason::Stopped)))
+    }
+
+    /// Notes what has happened since the last time. True if anything did.
+    fn note(&mut self, now: &mut Option<Instant>) -> bool {
+        let ctx = &mut self.ctx;
+        let vitals = &ctx.vitals;
+        // Holds first: their counters are written before.
+        let holding = vitals.holds();
+        let (holds, hold_ends) = (vitals.hold_moves(), vitals.hold_ends());
+        let progress = ctx.progress != 0 || holds != self.seen_holds;
+        let activity = ctx.activity != 0 || hold_ends != self.seen_hold_ends;
+        if !(progress || activity || ctx.message_handled || ctx.limits_changed) {
+            return false;
+        }
+        let now = *now.get_or_insert_with(Instant::now);
+        if ctx.message_handled {
+            ctx.lifecycle.message(now);
+        }
+        if activity {
+            ctx.lifecycle.activity(now);
+        }
+        if progress {
+            ctx.lifecycle.progress(now);
+            let in_flight = ctx.in_flight + ctx.waits + holding;
+            vitals.set_in_flight(in_flight, now);
+        }
+        ctx.progress = 0;
+        ctx.activity = 0;
+        ctx.message_handled = false;
+        ctx.limits_changed = false;
+        (self.seen_holds, self.seen_hold_ends) = (holds, hold_ends);
+        vitals.set_activity(ctx.lifecycle.last_activity(), ctx.handled);
+        true
+    }
+}

@@ -1,0 +1,323 @@
+//! What other threads may see of a session and ask of it.
+//!
+//! Ground rules: the session's own task writes the published figures, with plain relaxed stores,
+//! once per poll at most; they are figures for people and for choosing whom to evict, and nothing
+//! is decided by reading two of them together. The exceptions have several writers and say so:
+//! `touched` (openers), `holds` (guards), `wishes` (whoever asks for an end).
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence},
+    },
+    task::Waker,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::{clock::Clock, event::Phase, event::SessionId, info::SessionInfo, key::SessionKey, rules::Ruling};
+
+/// No instant: a limit that is off, a session that is not busy.
+const NEVER: u64 = u64::MAX;
+
+/// What may be asked of a session from outside. Bits, so that asking twice asks once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wishes(u8);
+
+impl Wishes {
+    pub(crate) const CLOSE: Self = Self(1);
+    pub(crate) const EVICT: Self = Self(2);
+    pub(crate) const SHUTDOWN: Self = Self(4);
+    /// The policy changed: resolve the limits again.
+    pub(crate) const POLICY: Self = Self(8);
+    /// Observe mode: the key was opened again, which begins the next virtual life.
+    pub(crate) const OPENED: Self = Self(16);
+
+    pub(crate) fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// Where an incarnation stands, seen from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum VitalPhase {
+    /// Accepted, not started yet.
+    Starting,
+    Active,
+    Draining,
+    Ended,
+}
+
+/// The shared record of one incarnation.
+pub(crate) struct Vitals {
+    key: SessionKey,
+    id: SessionId,
+    clock: Arc<Clock>,
+    waker: OnceLock<Waker>,
+    /// `None` until the session starts.
+    ruling: Mutex<Option<Arc<Ruling>>>,
+    opened: AtomicU64,
+    last_activity: AtomicU64,
+    /// When the key was last opened while live; written by openers under the entry lock.
+    touched: AtomicU64,
+    expires: AtomicU64,
+    busy_since: AtomicU64,
+    handled: AtomicU64,
+    in_flight: AtomicU32,
+    /// Hold guards alive; written by whoever takes or drops one.
+    holds: AtomicU32,
+    /// Every begin and end of a hold: progress, for `max_busy`.
+    hold_moves: AtomicU32,
+    /// Ends of holds that count as activity.
+    hold_ends: AtomicU32,
+    host: AtomicU32,
+    wishes: AtomicU8,
+    phase: AtomicU8,
+    /// Set once it was chosen to make room; it is not chosen twice.
+    victim: AtomicU8,
+}
+
+impl std::fmt::Debug for Vitals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Vitals")
+            .field("key", &self.key)
+            .field("id", &self.id)
+            .field("phase", &self.phase())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Vitals {
+    pub(crate) fn new(key: SessionKey, id: SessionId, clock: Arc<Clock>) -> Self {
+        Self {
+            key,
+            id,
+            clock,
+            waker: OnceLock::new(),
+            ruling: Mutex::new(None),
+            opened: AtomicU64::new(0),
+            last_activity: AtomicU64::new(0),
+            touched: AtomicU64::new(0),
+            expires: AtomicU64::new(NEVER),
+            busy_since: AtomicU64::new(NEVER),
+            handled: AtomicU64::new(0),
+            in_flight: AtomicU32::new(0),
+            holds: AtomicU32::new(0),
+            hold_moves: AtomicU32::new(0),
+            hold_ends: AtomicU32::new(0),
+            host: AtomicU32::new(0),
+            wishes: AtomicU8::new(0),
+            phase: AtomicU8::new(VitalPhase::Starting as u8),
+            victim: AtomicU8::new(0),
+        }
+    }
+
+    pub(crate) fn key(&self) -> &SessionKey {
+        &self.key
+    }
+
+    pub(crate) fn id(&self) -> SessionId {
+        self.id
+    }
+
+    pub(crate) fn phase(&self) -> VitalPhase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => VitalPhase::Starting,
+            1 => VitalPhase::Active,
+            2 => VitalPhase::Draining,
+            _ => VitalPhase::Ended,
+        }
+    }
+
+    pub(crate) fn set_phase(&self, phase: VitalPhase) {
+        self.phase.store(phase as u8, Ordering::Release);
+    }
+
+    // ---- asked from outside -------------------------------------------------------------------
+
+    /// Asks the session for something and wakes it.
+    pub(crate) fn wish(&self, wish: Wishes) {
+        self.wishes.fetch_or(wish.0, Ordering::SeqCst);
+        // Pairs with the fence in `wake_with`: either this sees the waker, or the first poll sees
+        // the wish.
+        fence(Ordering::SeqCst);
+        self.wake();
+    }
+
+    /// Takes all wishes. One relaxed load when there is none, which is nearly always.
+    pub(crate) fn take_wishes(&self) -> Wishes {
+        if self.wishes.load(Ordering::Relaxed) == 0 {
+            return Wishes(0);
+        }
+        Wishes(self.wishes.swap(0, Ordering::SeqCst))
+    }
+
+    /// Remembers the task's waker. A task keeps one waker for life, so the first call is enough.
+    pub(crate) fn wake_with(&self, waker: &Waker) {
+        if self.waker.get().is_none() {
+            let _ = self.waker.set(waker.clone());
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// The key was opened while live: an address is good for `idle_timeout` from now on. Called
+    /// under the entry lock, so an idle end either sees it or has already left the directory.
+    pub(crate) fn touch(&self, now: Instant) {
+        self.touched.fetch_max(self.clock.nanos(now), Ordering::Relaxed);
+    }
+
+    /// The last `touch`, if there was one.
+    pub(crate) fn touched(&self) -> Option<Instant> {
+        match self.touched.load(Ordering::Relaxed) {
+            0 => None,
+            nanos => Some(self.clock.instant(nanos)),
+        }
+    }
+
+    /// Marks it as chosen to make room. False if it already was.
+    pub(crate) fn make_victim(&self) -> bool {
+        self.victim.swap(1, Ordering::AcqRel) == 0
+    }
+
+    /// It need not go after all.
+    pub(crate) fn spare(&self) {
+        self.victim.store(0, Ordering::Release);
+    }
+
+    pub(crate) fn is_victim(&self) -> bool {
+        self.victim.load(Ordering::Acquire) != 0
+    }
+
+    // ---- holds --------------------------------------------------------------------------------
+
+    pub(crate) fn begin_hold(&self) {
+        self.holds.fetch_add(1, Ordering::Relaxed);
+        self.hold_moves.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Release: what the holder did before is seen by the task that acts on the end of the hold.
+    pub(crate) fn end_hold(&self, counted: bool) {
+        if counted {
+            self.hold_ends.fetch_add(1, Ordering::Relaxed);
+        }
+        self.hold_moves.fetch_add(1, Ordering::Relaxed);
+        self.holds.fetch_sub(1, Ordering::Release);
+        self.wake();
+    }
+
+    pub(crate) fn holds(&self) -> u32 {
+        self.holds.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn hold_moves(&self) -> u32 {
+        self.hold_moves.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn hold_ends(&self) -> u32 {
+        self.hold_ends.load(Ordering::Relaxed)
+    }
+
+    // ---- published by the task ----------------------------------------------------------------
+
+    pub(crate) fn set_started(&self, now: Instant, host: usize) {
+        let nanos = self.clock.nanos(now);
+        self.opened.store(nanos, Ordering::Relaxed);
+        self.last_activity.store(nanos, Ordering::Relaxed);
+        self.host.store(u32::try_from(host).unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_ruling(&self, ruling: Arc<Ruling>) {
+        let old = self.ruling.lock().replace(ruling);
+        drop(old);
+    }
+
+    pub(crate) fn set_activity(&self, at: Instant, handled: u64) {
+        self.last_activity.store(self.clock.nanos(at), Ordering::Relaxed);
+        self.handled.store(handled, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_expiry(&self, at: Option<Instant>) {
+        let nanos = at.map_or(NEVER, |at| self.clock.nanos(at));
+        self.expires.store(nanos, Ordering::Relaxed);
+    }
+
+    /// How much is in flight, and since when it has made no progress.
+    pub(crate) fn set_in_flight(&self, in_flight: u32, progress: Instant) {
+        let since = if in_flight > 0 { self.clock.nanos(progress) } else { NEVER };
+        self.busy_since.store(since, Ordering::Relaxed);
+        self.in_flight.store(in_flight, Ordering::Relaxed);
+    }
+
+    // ---- read from outside --------------------------------------------------------------------
+
+    pub(crate) fn host(&self) -> usize {
+        self.host.load(Ordering::Relaxed) as usize
+    }
+
+    pub(crate) fn opened(&self) -> Instant {
+        self.clock.instant(self.opened.load(Ordering::Relaxed))
+    }
+
+    /// Nanoseconds of the registry's clock; comparable between sessions of one registry.
+    pub(crate) fn idle_since(&self) -> u64 {
+        self.last_activity.load(Ordering::Relaxed).max(self.touched.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn is_busy(&self) -> bool {
+        self.in_flight.load(Ordering::Relaxed) > 0 || self.holds() > 0
+    }
+
+    /// When it will end if nothing more happens; `None` is never.
+    pub(crate) fn expires_at(&self) -> Option<Instant> {
+        match self.expires.load(Ordering::Relaxed) {
+            NEVER => None,
+            nanos => Some(self.clock.instant(nanos)),
+        }
+    }
+
+    /// A picture of the session at `now`.
+    pub(crate) fn info(&self, now: Instant) -> SessionInfo {
+        let ruling = self.ruling.lock().clone();
+        let (limits, rule) = match &ruling {
+            Some(ruling) => (ruling.limits, ruling.rule.clone()),
+            None => (Default::default(), crate::rules::AppliedRule::Default),
+        };
+        let opened = self.opened();
+        let busy_since = match self.busy_since.load(Ordering::Relaxed) {
+            NEVER => None,
+            nanos => Some(self.clock.instant(nanos)),
+        };
+        let in_flight = self.in_flight.load(Ordering::Relaxed);
+        let since = |at: Instant| now.saturating_duration_since(at);
+        SessionInfo {
+            key: self.key.clone(),
+            id: self.id,
+            phase: match self.phase() {
+                VitalPhase::Draining | VitalPhase::Ended => Phase::Draining,
+                VitalPhase::Starting | VitalPhase::Active => Phase::Active,
+            },
+            opened_at: self.clock.wall(opened),
+            age: since(opened),
+            idle: if in_flight > 0 { Duration::ZERO } else { since(self.clock.instant(self.idle_since())) },
+            handled: self.handled.load(Ordering::Relaxed),
+            in_flight,
+            busy_since: busy_since.map(|at| self.clock.wall(at)),
+            expires_in: self.expires_at().map(|at| at.saturating_duration_since(now)),
+            limits,
+            rule,
+            host: self.host(),
+        }
+    }
+}
