@@ -78,8 +78,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Limits are written as an operator writes them.
 fn print(info: &SessionInfo) -> Result<(), serde_json::Error> {
-    let limits = serde_json::to_string(&info.limits)?;
-    println!("{:<14} {:<24} {limits}", info.key.as_str(), info.rule.to_string());
+    let limits = serde_json::to_value(info.limits)?;
+    let (idle, age) = (&limits["idle_timeout"], &limits["max_age"]);
+    println!("{:<14} {:<24} idle timeout {idle}, max age {age}", info.key.as_str(), info.rule.to_string());
     Ok(())
 }

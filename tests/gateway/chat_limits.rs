@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::support::{LASTING, TestGateway};
+use crate::support::{HANDSHAKE, LASTING, TestGateway};
 
 #[actix_web::test]
 async fn what_can_be_refused_is_refused_before_the_upgrade() {
@@ -105,8 +105,7 @@ async fn a_peer_that_answers_no_ping_is_dropped_and_one_that_does_stays() {
     let (mut alive, _) = gateway.join("ada").await;
     // A handshake and then silence: the connection is open, and nobody reads or writes.
     let mut silent = TcpStream::connect(gateway.server.addr).await.expect("connected");
-    let handshake = "GET /ws/ada HTTP/1.1\r\nHost: gateway\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let handshake = format!("GET /ws/ada HTTP/1.1\r\nHost: gateway\r\n{HANDSHAKE}\r\n");
     silent.write_all(handshake.as_bytes()).await.expect("written");
     let joined = alive.until("socket_joined").await;
     let left = alive.until("socket_left").await;

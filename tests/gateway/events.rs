@@ -39,7 +39,8 @@ async fn a_watcher_that_comes_back_misses_nothing_and_gets_nothing_twice() {
     let by_header = gateway.request("GET", "/events").insert_header(("Last-Event-ID", seen.id.as_str()));
     let by_query = gateway.request("GET", &format!("/events?last_event_id={}", seen.id));
     // A client that reconnects by itself keeps its first query and adds the header.
-    let by_both = gateway.request("GET", "/events?last_event_id=1-1").insert_header(("Last-Event-ID", seen.id.as_str()));
+    let by_both =
+        gateway.request("GET", "/events?last_event_id=1-1").insert_header(("Last-Event-ID", seen.id.as_str()));
     for request in [by_header, by_query, by_both] {
         let mut events = Events::read(request).await;
         let next = events.next().await.expect("an event");

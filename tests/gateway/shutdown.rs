@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use crate::gateway::signals::stop_requested;
-use crate::support::{LASTING, PATIENCE, TestGateway};
+use crate::support::{LASTING, PATIENCE, TestGateway, answer, refused_upgrade};
 
 #[actix_web::test]
 async fn hooks_under_way_finish_sockets_are_told_and_newcomers_come_back_later() {
@@ -18,13 +18,9 @@ async fn hooks_under_way_finish_sockets_are_told_and_newcomers_come_back_later()
     let slow = gateway.request("POST", "/hooks/github/slow?work_ms=1000");
     let late = gateway.request("POST", "/hooks/github/late");
     let health = gateway.request("GET", "/health");
-    let upgrade = gateway.request("GET", "/ws/grace").insert_header(("Connection", "Upgrade"));
-    let upgrade = upgrade
-        .insert_header(("Upgrade", "websocket"))
-        .insert_header(("Sec-WebSocket-Version", "13"))
-        .insert_header(("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="));
+    let addr = gateway.server.addr;
 
-    let in_flight = async { crate::support::answer(slow.send_body("{}").await.expect("an answer")).await };
+    let in_flight = async { answer(slow.send_body("{}").await.expect("an answer")).await };
     let others = async {
         assert_eq!(events.until("opened").await.data["key"], "user:ada");
         assert_eq!(events.until("opened").await.data["key"], "hook:github:slow");
@@ -32,8 +28,9 @@ async fn hooks_under_way_finish_sockets_are_told_and_newcomers_come_back_later()
 
         // The hook drains for a second; meanwhile the door is closed, and says so.
         assert_eq!(events.until("draining").await.data["reason"], "shutdown");
-        for request in [late.send_body("{}"), health.send(), upgrade.send()] {
-            let refused = crate::support::answer(request.await.expect("an answer")).await;
+        let late = answer(late.send_body("{}").await.expect("an answer")).await;
+        let health = answer(health.send().await.expect("an answer")).await;
+        for refused in [late, health, refused_upgrade(addr, "/ws/grace", &[]).await] {
             refused.is_error(503, "shutting_down");
             assert!(refused.header("Retry-After").parse::<u64>().is_ok_and(|seconds| seconds > 0), "{refused:?}");
         }
@@ -87,7 +84,7 @@ async fn what_does_not_finish_in_time_is_cut_and_its_sender_told() {
     };
     let (stuck, (report, ended)) =
         timeout(PATIENCE, futures_util::future::join(stuck, draining)).await.expect("in time");
-    let told = crate::support::answer(stuck.expect("an answer")).await;
+    let told = answer(stuck.expect("an answer")).await;
     told.is_error(503, "ended_first");
     assert!(told.body["message"].as_str().expect("a message").contains("shutdown"), "{told:?}");
     assert_eq!((&ended.data["reason"], &ended.data["cut"]), (&json!("shutdown"), &json!(1)));

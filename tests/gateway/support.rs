@@ -1,6 +1,7 @@
 //! A gateway on a port of its own, and clients that wait for what they expect.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -11,7 +12,8 @@ use awc::{BoxedSocket, ClientRequest, ws};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use session_actors::SessionContext;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::gateway::config::Config;
@@ -28,6 +30,10 @@ pub(crate) const LASTING: &str = "[sessions]\nidle_timeout = \"1h\"";
 pub(crate) fn config(settings: &str) -> Config {
     Config::parse(settings, "the test", [("GATEWAY_BIND".into(), "127.0.0.1:0".into())]).expect("settings")
 }
+
+/// The headers that ask for a WebSocket.
+pub(crate) const HANDSHAKE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
 pub(crate) struct TestGateway {
     pub(crate) server: Server,
@@ -77,19 +83,28 @@ impl TestGateway {
         Chat { socket }
     }
 
-    /// What a refused WebSocket client gets, body and all; `awc` would show the status alone.
     pub(crate) async fn refused_upgrade(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
-        let mut request = self
-            .request("GET", path)
-            .insert_header(("Connection", "Upgrade"))
-            .insert_header(("Upgrade", "websocket"))
-            .insert_header(("Sec-WebSocket-Version", "13"))
-            .insert_header(("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="));
-        for header in headers {
-            request = request.insert_header(*header);
-        }
-        answer(request.send().await.expect("an answer")).await
+        refused_upgrade(self.server.addr, path, headers).await
     }
+}
+
+/// What a refused WebSocket client gets, body and all; `awc` takes none behind an upgrade.
+pub(crate) async fn refused_upgrade(addr: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let mut socket = TcpStream::connect(addr).await.expect("connected");
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\n{HANDSHAKE}{headers}\r\n");
+    socket.write_all(request.as_bytes()).await.expect("written");
+    let mut response = String::new();
+    timeout(PATIENCE, socket.read_to_string(&mut response)).await.expect("an end in time").expect("read");
+
+    let (head, body) = response.split_once("\r\n\r\n").expect("a head");
+    let (line, fields) = head.split_once("\r\n").expect("headers");
+    let status = line.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    let mut headers = HeaderMap::new();
+    for (name, value) in fields.lines().filter_map(|field| field.split_once(": ")) {
+        headers.insert(name.parse().expect("a name"), value.parse().expect("a value"));
+    }
+    Answer { status, headers, body: serde_json::from_str(body).expect("JSON") }
 }
 
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! What the tests of the promises share: one session actor that does what it is told, and a
 //! recorder of what it went through.
-#![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::expect_used)]
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 use std::{
     sync::{
