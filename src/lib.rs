@@ -1,4 +1,5 @@
 //! Sessions as actix actors that end on their own.
+#![forbid(unsafe_code)]
 
 mod capacity;
 mod clock;

@@ -82,6 +82,7 @@ impl Watch {
                     }
                 }
                 Read::Lagged { missed, live } => {
+                    self.read_to = live.at();
                     return Poll::Ready(Some(Watched::Lagged { missed, snapshot: self.journal.snapshot(live) }));
                 }
                 Read::Pending => return Poll::Pending,

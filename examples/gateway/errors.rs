@@ -25,7 +25,7 @@ pub(crate) enum GatewayError {
     BadEventId(#[source] InvalidEventId),
     #[error("the body broke off before its end: send it again")]
     BodyBroken,
-    #[error("the body took longer than {} to arrive: send it again, faster", humantime_serde::re::humantime::format_duration(*.0))]
+    #[error("the body took longer than {} to arrive: send it again, faster", humantime::format_duration(*.0))]
     BodyTimeout(Duration),
     #[error("the body is larger than {limit} bytes: send less, or raise limits.body_bytes")]
     TooLarge { limit: usize },
@@ -139,7 +139,12 @@ impl<M> From<SendError<M>> for GatewayError {
         match error {
             SendError::Refused { cause, .. } => cause.into(),
             SendError::Full { .. } => Self::Busy,
-            SendError::Unserved { cause: Unserved::Ended { reason, panic: None } } => Self::EndedFirst(reason.as_str()),
+            SendError::Unserved { cause } => match cause {
+                Unserved::Ended { reason, panic: None } => Self::EndedFirst(reason.as_str()),
+                Unserved::NoRoom => Self::EndedFirst("there was no room for it"),
+                Unserved::HostGone => Self::ShuttingDown,
+                _ => Self::Failed,
+            },
             _ => Self::Failed,
         }
     }

@@ -1,13 +1,14 @@
 //! `GET /events`: the registry's watch as server-sent events, first what is live, then every event.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use actix_web::http::header;
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::stream::{self, Stream};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::Value;
 use session_actors::{EventId, Watch, Watched};
 use tokio::time::{Instant, interval_at};
 
@@ -60,22 +61,21 @@ fn frames(watch: Watch, heartbeat: Duration) -> impl Stream<Item = Result<Bytes,
 }
 
 fn frame(watched: &Watched) -> String {
-    match watched {
-        Watched::Snapshot(snapshot) => written(snapshot.at, "snapshot", &json!(snapshot)),
-        Watched::Lagged { missed, snapshot } => {
-            written(snapshot.at, "lagged", &json!({ "missed": missed, "snapshot": snapshot }))
-        }
-        Watched::Event(event) => {
-            let data = json!(event);
-            let name = data.get("event").and_then(Value::as_str).unwrap_or("message");
-            written(event.id, name, &data)
-        }
-        _ => ": an event this gateway does not know\n\n".into(),
-    }
+    // JSON as serde_json writes it has no line breaks, so one data line is enough.
+    let (Ok(data), name) = (serde_json::to_string(watched), name(watched)) else {
+        return ": an event that is no JSON\n\n".into();
+    };
+    format!("id: {}\nevent: {name}\ndata: {data}\n\n", watched.id())
 }
 
-fn written(id: EventId, event: &str, data: &impl Serialize) -> String {
-    // JSON as serde_json writes it has no line breaks, so one data line is enough.
-    let data = serde_json::to_string(data).unwrap_or_default();
-    format!("id: {id}\nevent: {event}\ndata: {data}\n\n")
+/// The same word as the field `event` of the data, so that an event source can subscribe by it.
+fn name(watched: &Watched) -> Cow<'static, str> {
+    match watched {
+        Watched::Snapshot(_) => "snapshot".into(),
+        Watched::Lagged { .. } => "lagged".into(),
+        other => match serde_json::to_value(other) {
+            Ok(Value::Object(data)) => data.get("event").and_then(Value::as_str).unwrap_or("message").to_owned().into(),
+            _ => "message".into(),
+        },
+    }
 }

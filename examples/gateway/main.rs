@@ -39,13 +39,13 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::fmt;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::EnvFilter;
 
 use config::{Config, EMBEDDED};
 use server::Server;
+
+/// The gateway's own lines and one for each request; of the libraries only warnings.
+const LEVELS: &str = "info,actix_server=warn,session_actors=warn";
 
 const HELP: &str = "\
 A gateway of webhooks and WebSocket chats, each conversation a session that ends by itself.
@@ -55,7 +55,8 @@ usage: gateway [FILE]          run, with the settings of FILE laid over the buil
        gateway --help
 
 environment: GATEWAY_CONFIG (FILE, where none is given), GATEWAY_BIND, GATEWAY_ADMIN_TOKEN,
-             GATEWAY_HOOK_SECRET_<SOURCE> (such as GATEWAY_HOOK_SECRET_GITHUB)
+             GATEWAY_HOOK_SECRET_<SOURCE> (such as GATEWAY_HOOK_SECRET_GITHUB),
+             RUST_LOG (to see each session end: info,session_actors=debug)
 Ctrl-C and SIGTERM drain: work in flight finishes, sockets are told. A second one ends at once.";
 
 #[actix_web::main]
@@ -86,11 +87,10 @@ async fn main() -> ExitCode {
     }
 }
 
-/// The gateway's own lines and one for each request; the server's own chatter only from warnings on.
 fn log() {
-    let lines = fmt::layer().with_target(false).with_ansi(std::io::stdout().is_terminal());
-    let levels = Targets::new().with_default(LevelFilter::INFO).with_target("actix_server", LevelFilter::WARN);
-    tracing_subscriber::registry().with(levels).with(lines).init();
+    let levels = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LEVELS));
+    let colours = std::io::stdout().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(levels).with_target(false).with_ansi(colours).init();
 }
 
 async fn run(file: Option<PathBuf>) -> Result<ExitCode, Box<dyn Error>> {

@@ -180,7 +180,8 @@ impl Farewell {
             EndReason::Stopped => (CloseCode::Normal, "the session is over"),
             EndReason::Evicted => (CloseCode::Again, "the session made room for others; connect again later"),
             EndReason::Stuck => (CloseCode::Error, "the session was stuck; connect again for a new one"),
-            EndReason::Panicked | EndReason::Aborted => return Self::FAILED,
+            // Panicked and aborted, where no hook runs that could ask; and what a later version may add.
+            _ => return Self::FAILED,
         };
         Self { reason: reason.as_str(), message, code }
     }

@@ -200,14 +200,13 @@ impl<A: Session> SessionRegistry<A> {
     pub fn close(&self, key: impl IntoKey) -> Closing {
         let hub = self.hub();
         let routed = hub.directory.with(key.as_str(), |route| Arc::clone(&route.vitals));
-        let vitals = match routed {
-            Some(vitals) => {
-                vitals.wish(Wishes::CLOSE);
-                Some(vitals)
-            }
-            None => hub.journal.find(key.as_str()),
-        };
-        Closing::new(vitals.map(|vitals| hub.journal.await_end(&vitals)))
+        let vitals = routed.clone().or_else(|| hub.journal.find(key.as_str()));
+        // The waiter first: on its own thread the session may have ended before this one got to wait for it.
+        let ended = vitals.map(|vitals| hub.journal.await_end(&vitals));
+        if let Some(vitals) = routed {
+            vitals.wish(Wishes::CLOSE);
+        }
+        Closing::new(ended)
     }
 
     // ---- what there is ------------------------------------------------------------------------

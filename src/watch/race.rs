@@ -3,13 +3,19 @@
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     thread,
+    time::Duration,
 };
+
+use tokio::time::timeout;
 
 use super::{
     Watch, Watched,
     model::{Belief, Live},
 };
 use crate::journal::fixture::{end, extend, journal, open, stats};
+
+/// Far longer than any wait here: a failure instead of a test that hangs.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Four threads open and end sessions of their own as fast as they can; two watchers follow from threads of theirs.
 fn race(history: usize) -> (Vec<u64>, u64) {
@@ -19,10 +25,12 @@ fn race(history: usize) -> (Vec<u64>, u64) {
     let journal = journal(history);
     let ids = AtomicU64::new(0);
     let follow = |mut watch: Watch| {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let mut belief = Belief::default();
         let mut events = 0;
-        while let Some(item) = runtime.block_on(watch.next()) {
+        while let Some(item) =
+            runtime.block_on(async { timeout(PATIENCE, watch.next()).await.expect("a lost wake-up") })
+        {
             belief.take(&item);
             events += u64::from(matches!(item, Watched::Event(_)));
         }

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use crate::gateway::signals::stop_requested;
-use crate::support::{LASTING, PATIENCE, TestGateway, answer, refused_upgrade};
+use crate::support::{HANDSHAKE, LASTING, PATIENCE, TestGateway, answer, get_raw};
 
 #[actix_web::test]
 async fn hooks_under_way_finish_sockets_are_told_and_newcomers_come_back_later() {
@@ -30,7 +30,7 @@ async fn hooks_under_way_finish_sockets_are_told_and_newcomers_come_back_later()
         assert_eq!(events.until("draining").await.data["reason"], "shutdown");
         let late = answer(late.send_body("{}").await.expect("an answer")).await;
         let health = answer(health.send().await.expect("an answer")).await;
-        for refused in [late, health, refused_upgrade(addr, "/ws/grace", &[]).await] {
+        for refused in [late, health, get_raw(addr, "/ws/grace", HANDSHAKE).await] {
             refused.is_error(503, "shutting_down");
             assert!(refused.header("Retry-After").parse::<u64>().is_ok_and(|seconds| seconds > 0), "{refused:?}");
         }

@@ -83,16 +83,17 @@ impl TestGateway {
         Chat { socket }
     }
 
+    /// What a WebSocket client gets that is refused.
     pub(crate) async fn refused_upgrade(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
-        refused_upgrade(self.server.addr, path, headers).await
+        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        get_raw(self.server.addr, path, &format!("{HANDSHAKE}{headers}")).await
     }
 }
 
-/// What a refused WebSocket client gets, body and all; `awc` takes none behind an upgrade.
-pub(crate) async fn refused_upgrade(addr: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Answer {
+/// An answer to a request around upgrades, body and all; `awc` takes none there.
+pub(crate) async fn get_raw(addr: SocketAddr, path: &str, headers: &str) -> Answer {
     let mut socket = TcpStream::connect(addr).await.expect("connected");
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\n{HANDSHAKE}{headers}\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\n{headers}\r\n");
     socket.write_all(request.as_bytes()).await.expect("written");
     let mut response = String::new();
     timeout(PATIENCE, socket.read_to_string(&mut response)).await.expect("an end in time").expect("read");
