@@ -116,11 +116,7 @@ macro_rules! contenders {
     };
 }
 
-fn contender(
-    group: &mut BenchmarkGroup<'_, WallTime>,
-    name: &str,
-    mut run: impl FnMut(u64) -> Duration,
-) {
+fn contender(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, mut run: impl FnMut(u64) -> Duration) {
     group.bench_function(name, |b| b.iter_custom(&mut run));
 }
 

@@ -27,6 +27,10 @@ impl<A: Session> Permit<A> {
     pub(crate) fn new(hub: Arc<Hub<A>>) -> Self {
         Self { hub }
     }
+
+    pub(crate) fn hub(&self) -> &Arc<Hub<A>> {
+        &self.hub
+    }
 }
 
 impl<A: Session> Drop for Permit<A> {

@@ -46,13 +46,6 @@ impl Clock {
         self.start + Duration::from_nanos(nanos)
     }
 
-    /// How long before `now` the stored instant was; zero if it is later.
-    ///
-    /// Another thread may store a newer instant between a reader's `now` and its load, so "later" is no error.
-    pub(crate) fn since(&self, nanos: u64, now: Instant) -> Duration {
-        Duration::from_nanos(self.nanos(now).saturating_sub(nanos))
-    }
-
     /// The wall time of an instant, derived: the system clock is not read again.
     pub(crate) fn wall(&self, instant: Instant) -> SystemTime {
         self.wall + instant.saturating_duration_since(self.start)

@@ -141,8 +141,8 @@ impl<A: Session> Host<A> {
             vitals.wish(Wishes::SHUTDOWN);
         }
         let lifecycle = Lifecycle::new(now, hub.mode());
-        let ctx = SessionContext::new(mailbox, Arc::clone(&vitals), Arc::clone(hub), lifecycle, Arc::clone(&ruling));
-        let task = SessionTask::new(act, ctx, leftovers, permit);
+        let ctx = SessionContext::new(mailbox, Arc::clone(&vitals), permit, lifecycle, Arc::clone(&ruling));
+        let task = SessionTask::new(act, ctx, leftovers);
         hub.journal.opened(&vitals, ruling.limits, ruling.rule.clone());
         hub.eviction.add(&vitals);
         actix::spawn(task);

@@ -1,10 +1,6 @@
 //! The one timer of a session.
 
-use std::{
-    future::Future,
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::{future::Future, pin::Pin, task::Context};
 
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -17,8 +13,8 @@ pin_project! {
     pub(crate) struct Alarm {
         #[pin]
         sleep: Option<Sleep>,
-        // `None` when it has fired, or was never armed.
-        armed: Option<Instant>,
+        // False when it has fired, or was never armed.
+        armed: bool,
     }
 }
 
@@ -27,13 +23,11 @@ impl Alarm {
     /// budget hides an elapsed timer from whoever polls it last.
     pub(crate) fn fired(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
         let this = self.project();
-        if this.armed.is_none() {
+        if !*this.armed {
             return false;
         }
         let fired = this.sleep.as_pin_mut().is_some_and(|sleep| sleep.poll(cx).is_ready());
-        if fired {
-            *this.armed = None;
-        }
+        *this.armed = !fired;
         fired
     }
 
@@ -41,19 +35,16 @@ impl Alarm {
     pub(crate) fn arm(self: Pin<&mut Self>, deadline: Option<Instant>, cx: &mut Context<'_>) {
         let mut this = self.project();
         let Some(deadline) = deadline else { return };
-        if this.armed.is_some_and(|armed| armed <= deadline) {
-            return;
-        }
         match this.sleep.as_mut().as_pin_mut() {
+            Some(sleep) if *this.armed && sleep.deadline() <= deadline => return,
             Some(sleep) => sleep.reset(deadline),
             None => this.sleep.set(Some(sleep_until(deadline))),
         }
-        *this.armed = Some(deadline);
         // A sleep wakes only whom it was polled by since.
-        if let Some(sleep) = this.sleep.as_pin_mut() {
-            if let Poll::Ready(()) = sleep.poll(cx) {
-                cx.waker().wake_by_ref();
-            }
+        let passed = this.sleep.as_pin_mut().is_some_and(|sleep| sleep.poll(cx).is_ready());
+        *this.armed = true;
+        if passed {
+            cx.waker().wake_by_ref();
         }
     }
 }

@@ -26,6 +26,7 @@ use super::{
     vitals::Vitals,
 };
 use crate::{
+    capacity::Permit,
     event::EndReason,
     event::{Phase, SessionId},
     key::SessionKey,
@@ -44,26 +45,18 @@ use crate::{
 pub struct SessionContext<A: Session> {
     pub(super) mailbox: AddressReceiver<A>,
     pub(super) vitals: Arc<Vitals>,
-    pub(super) hub: Arc<Hub<A>>,
+    /// The key's slot, and the way to the hub.
+    pub(super) permit: Permit<A>,
     pub(super) lifecycle: Lifecycle,
     pub(super) ruling: Arc<Ruling>,
-    /// What the session set itself; wins over the policy until it lets go.
-    own_limits: Option<Box<Limits>>,
-    pub(super) staged: Vec<Staged<A>>,
-    /// Boxed on first use: most sessions never have one.
-    pub(super) replies: Option<Box<Replies>>,
-    /// Who waits for the reply that is being handed over, for what is spawned meanwhile.
-    handed_caller: Option<Caller>,
-    last_handle: SpawnHandle,
-    pub(super) current: SpawnHandle,
-    /// Messages given to a handler.
-    pub(super) handled: u64,
-    /// One was since the task looked last.
+    /// What only some sessions need; a plain one never has it.
+    pub(super) extras: Option<Box<Extras<A>>>,
+    /// A message was given to a handler since the task looked last.
     pub(super) message_handled: bool,
-    /// Things that counted as activity since the task looked last.
-    pub(super) activity: u32,
-    /// Begins and ends of work since the task looked last.
-    pub(super) progress: u32,
+    /// Something counted as activity since the task looked last.
+    pub(super) activity: bool,
+    /// Work began or ended since the task looked last.
+    pub(super) progress: bool,
     /// Tracked items and replies in flight, without waits and holds.
     pub(super) in_flight: u32,
     /// Waits staged or running.
@@ -75,6 +68,32 @@ pub struct SessionContext<A: Session> {
     /// Something was spawned while a reply was handed over.
     spawned: bool,
     pub(super) limits_changed: bool,
+}
+
+/// What a context holds once it is used for more than messages with plain answers.
+pub(super) struct Extras<A: Session> {
+    pub(super) staged: Vec<Staged<A>>,
+    pub(super) replies: Replies,
+    /// Who waits for the reply that is being handed over, for what is spawned meanwhile.
+    handed_caller: Option<Caller>,
+    last_handle: SpawnHandle,
+    /// The handle of the item that is being polled.
+    current: SpawnHandle,
+    /// What the session set itself; wins over the policy until it lets go.
+    own_limits: Option<Limits>,
+}
+
+impl<A: Session> Default for Extras<A> {
+    fn default() -> Self {
+        Self {
+            staged: Vec::new(),
+            replies: Replies::default(),
+            handed_caller: None,
+            last_handle: SpawnHandle::default(),
+            current: SpawnHandle::default(),
+            own_limits: None,
+        }
+    }
 }
 
 /// Like actix's context flags.
@@ -91,26 +110,20 @@ impl<A: Session> SessionContext<A> {
     pub(crate) fn new(
         mailbox: AddressReceiver<A>,
         vitals: Arc<Vitals>,
-        hub: Arc<Hub<A>>,
+        permit: Permit<A>,
         lifecycle: Lifecycle,
         ruling: Arc<Ruling>,
     ) -> Self {
         Self {
             mailbox,
             vitals,
-            hub,
+            permit,
             lifecycle,
             ruling,
-            own_limits: None,
-            staged: Vec::new(),
-            replies: None,
-            handed_caller: None,
-            last_handle: SpawnHandle::default(),
-            current: SpawnHandle::default(),
-            handled: 0,
+            extras: None,
             message_handled: false,
-            activity: 0,
-            progress: 0,
+            activity: false,
+            progress: false,
             in_flight: 0,
             waits: 0,
             state: State::Running,
@@ -133,13 +146,13 @@ impl<A: Session> SessionContext<A> {
 
     /// The registry, held weakly: a session does not keep its registry alive.
     pub fn registry(&self) -> WeakSessionRegistry<A> {
-        self.hub.handle()
+        self.hub().handle()
     }
 
     /// Counts as activity: the idle clock starts again. For what the session notices itself and
     /// actix does not deliver as a message, such as a socket fed by a stream.
     pub fn touch(&mut self) {
-        self.activity = self.activity.wrapping_add(1);
+        self.activity = true;
     }
 
     /// The message that is being handled does not count as activity, nor does the end of the work
@@ -181,7 +194,9 @@ impl<A: Session> SessionContext<A> {
     pub fn set_limits(&mut self, limits: impl Into<Option<Limits>>) -> Result<(), PolicyError> {
         let own = limits.into();
         let ruling = self.rule(own.as_ref())?;
-        self.own_limits = own.map(Box::new);
+        if own.is_some() || self.extras.is_some() {
+            self.extras().own_limits = own;
+        }
         self.adopt(ruling);
         Ok(())
     }
@@ -201,7 +216,7 @@ impl<A: Session> SessionContext<A> {
 
     /// The handle of the future that is running now, as `actix::Context::handle`.
     pub fn handle(&self) -> SpawnHandle {
-        self.current
+        self.extras.as_ref().map_or_else(SpawnHandle::default, |extras| extras.current)
     }
 
     /// How many messages may wait for this session before senders are told that it is full, as
@@ -218,6 +233,19 @@ impl<A: Session> SessionContext<A> {
 
     // ---- for the task -------------------------------------------------------------------------
 
+    pub(super) fn hub(&self) -> &Arc<Hub<A>> {
+        self.permit.hub()
+    }
+
+    pub(super) fn extras(&mut self) -> &mut Extras<A> {
+        self.extras.get_or_insert_default()
+    }
+
+    /// Something is staged for the task to carry out.
+    pub(super) fn has_staged(&self) -> bool {
+        self.extras.as_ref().is_some_and(|extras| !extras.staged.is_empty())
+    }
+
     /// What is on its hands. `mailbox_empty`: the mailbox was seen empty.
     pub(super) fn load(&self, mailbox_empty: bool) -> Load {
         let busy = self.in_flight > 0 || self.waits > 0 || self.vitals.holds() > 0;
@@ -226,8 +254,8 @@ impl<A: Session> SessionContext<A> {
 
     /// Resolves the limits again after a change of policy.
     pub(super) fn follow_policy(&mut self) {
-        let own = self.own_limits.take();
-        match self.rule(own.as_deref()) {
+        let own = self.extras.as_mut().and_then(|extras| extras.own_limits.take());
+        match self.rule(own.as_ref()) {
             Ok(ruling) => self.adopt(ruling),
             // Its own limits contradict the new policy (a warning longer than the new limit):
             // what the session set wins, so the limits stay as they were.
@@ -236,12 +264,15 @@ impl<A: Session> SessionContext<A> {
                 "the session's own limits do not fit the new policy and stay as they were"
             ),
         }
-        self.own_limits = own;
-        self.lifecycle.set_mode(self.hub.mode());
+        if own.is_some() {
+            self.extras().own_limits = own;
+        }
+        let mode = self.hub().mode();
+        self.lifecycle.set_mode(mode);
     }
 
     fn rule(&self, own: Option<&Limits>) -> Result<Arc<Ruling>, PolicyError> {
-        let ruling = self.hub.ruling(self.vitals.key());
+        let ruling = self.hub().ruling(self.vitals.key());
         match own {
             None => Ok(ruling),
             Some(own) => {
@@ -267,36 +298,45 @@ impl<A: Session> SessionContext<A> {
         self.origin = origin;
     }
 
+    /// The item that is being polled, or none.
+    pub(super) fn set_current(&mut self, handle: SpawnHandle) {
+        self.extras().current = handle;
+    }
+
     pub(super) fn begin_message(&mut self) {
         self.origin = Work::Counted;
         // Here, not at its end: a message that panics its session was taken all the same.
-        self.handled += 1;
+        self.vitals.count_handled();
         self.message_handled = true;
     }
 
     pub(super) fn end_message(&mut self) {
         if self.origin == Work::Counted {
-            self.activity = self.activity.wrapping_add(1);
+            self.activity = true;
         }
         self.origin = Work::Clockwork;
     }
 
     pub(super) fn begin_hand_over(&mut self, caller: Option<Caller>) {
-        self.handed_caller = caller;
+        if caller.is_some() {
+            self.extras().handed_caller = caller;
+        }
         self.handing_over = true;
         self.spawned = false;
     }
 
     /// Whether something was spawned into the context meanwhile.
     pub(super) fn end_hand_over(&mut self) -> bool {
-        self.handed_caller = None;
+        if let Some(extras) = &mut self.extras {
+            extras.handed_caller = None;
+        }
         self.handing_over = false;
         self.spawned
     }
 
     pub(super) fn add_reply<T: 'static>(&mut self, reply: Reply<T>) {
         self.begin_work(reply.work());
-        self.replies.get_or_insert_default().push(reply);
+        self.extras().replies.push(reply);
     }
 
     /// Forwards a reply that a response sends by itself. Most have by now.
@@ -325,7 +365,7 @@ impl<A: Session> SessionContext<A> {
     pub(super) fn begin_work(&mut self, work: Work) {
         if work != Work::Clockwork {
             self.in_flight += 1;
-            self.progress = self.progress.wrapping_add(1);
+            self.progress = true;
         }
     }
 
@@ -333,19 +373,19 @@ impl<A: Session> SessionContext<A> {
     pub(super) fn end_work(&mut self, work: Work) {
         if work != Work::Clockwork {
             self.in_flight = self.in_flight.saturating_sub(1);
-            self.progress = self.progress.wrapping_add(1);
+            self.progress = true;
         }
         if work == Work::Counted {
-            self.activity = self.activity.wrapping_add(1);
+            self.activity = true;
         }
     }
 
     /// A wait has ended.
     pub(super) fn end_wait(&mut self, work: Work) {
         self.waits = self.waits.saturating_sub(1);
-        self.progress = self.progress.wrapping_add(1);
+        self.progress = true;
         if work == Work::Counted {
-            self.activity = self.activity.wrapping_add(1);
+            self.activity = true;
         }
     }
 
@@ -353,9 +393,10 @@ impl<A: Session> SessionContext<A> {
         self.state != State::Running
     }
 
-    fn next_handle(&mut self) -> SpawnHandle {
-        self.last_handle = self.last_handle.next();
-        self.last_handle
+    /// What a reply being handed over spawns carries its mark.
+    fn handed(&mut self) -> Option<Caller> {
+        self.spawned = true;
+        self.extras().handed_caller.take()
     }
 }
 
@@ -391,16 +432,12 @@ impl<A: Session> AsyncContext<A> for SessionContext<A> {
     where
         F: ActorFuture<A, Output = ()> + 'static,
     {
-        let handle = self.next_handle();
-        let (work, caller) = if self.handing_over {
-            self.spawned = true;
-            (self.origin, self.handed_caller.take())
-        } else {
-            (Work::Clockwork, None)
-        };
+        let (work, caller) = if self.handing_over { (self.origin, self.handed()) } else { (Work::Clockwork, None) };
         self.begin_work(work);
-        let item = Item::new(handle, fut, work, caller);
-        self.staged.push(Staged::Spawn(item));
+        let extras = self.extras();
+        extras.last_handle = extras.last_handle.next();
+        let handle = extras.last_handle;
+        extras.staged.push(Staged::Spawn(Item::new(handle, fut, work, caller)));
         handle
     }
 
@@ -408,16 +445,11 @@ impl<A: Session> AsyncContext<A> for SessionContext<A> {
     where
         F: ActorFuture<A, Output = ()> + 'static,
     {
-        let caller = if self.handing_over {
-            self.spawned = true;
-            self.handed_caller.take()
-        } else {
-            None
-        };
+        let caller = if self.handing_over { self.handed() } else { None };
         self.waits += 1;
-        self.progress = self.progress.wrapping_add(1);
+        self.progress = true;
         let item = Item::new(SpawnHandle::default(), fut, self.origin, caller);
-        self.staged.push(Staged::Wait(item));
+        self.extras().staged.push(Staged::Wait(item));
     }
 
     fn waiting(&self) -> bool {
@@ -425,7 +457,7 @@ impl<A: Session> AsyncContext<A> for SessionContext<A> {
     }
 
     fn cancel_future(&mut self, handle: SpawnHandle) -> bool {
-        self.staged.push(Staged::Cancel(handle));
+        self.extras().staged.push(Staged::Cancel(handle));
         true
     }
 }

@@ -33,7 +33,12 @@ impl<A: Session> Body<A> {
         }
         let mut load = self.ctx.load(mailbox_empty);
         let mut again = false;
-        if let Some((reason, until)) = self.forced.take() {
+        if let Some(reason) = self.forced.take() {
+            let until = match reason {
+                // The shutdown's own timeout stands in for `drain_timeout`.
+                EndReason::Shutdown => self.ctx.hub().shutdown.deadline(),
+                _ => self.drain_until(now),
+            };
             again |= self.begin_drain(reason, until, load);
         }
         while !again {
@@ -88,17 +93,19 @@ impl<A: Session> Body<A> {
         }
         let ctx = &mut self.ctx;
         // The hook itself may have begun work, touched the session or stopped it.
-        if ctx.load(true).busy || ctx.activity != 0 || ctx.is_stopping() {
+        if ctx.load(true).busy || ctx.activity || ctx.is_stopping() {
             return false;
         }
-        if self.taken.is_some() || !self.leftovers.is_empty() {
+        let leftovers = self.agenda.as_ref().is_some_and(|agenda| !agenda.leftovers.is_empty());
+        if self.taken.is_some() || leftovers {
             return false;
         }
         // Under the entry lock nobody can come in through the registry, so what is seen now is
         // final; who holds an `Addr` may still send, and that mail goes to the successor.
-        let (mailbox, vitals, taken) = (&mut ctx.mailbox, &ctx.vitals, &mut self.taken);
+        let (mailbox, permit, vitals) = (&mut ctx.mailbox, &ctx.permit, &ctx.vitals);
+        let taken = &mut self.taken;
         let known = ctx.lifecycle.last_activity();
-        let route = ctx.hub.directory.leave_if(vitals, || {
+        let route = permit.hub().directory.leave_if(vitals, || {
             if let Poll::Ready(Some(envelope)) = Pin::new(mailbox).poll_next(cx) {
                 *taken = Some(envelope);
                 return false;
@@ -139,7 +146,7 @@ impl<A: Session> Body<A> {
     pub(super) fn leave(&mut self) {
         let vitals = &self.ctx.vitals;
         vitals.set_phase(VitalPhase::Draining);
-        let route = self.ctx.hub.directory.leave_if(vitals, || true);
+        let route = self.ctx.hub().directory.leave_if(vitals, || true);
         // Dropped only now, outside of the entry lock.
         drop(route);
     }
@@ -164,6 +171,6 @@ impl<A: Session> Body<A> {
     fn publish(&self, kind: EventKind) {
         let vitals = &self.ctx.vitals;
         tracing::debug!(event = ?kind, "session");
-        self.ctx.hub.journal.publish(vitals.key(), vitals.id(), kind);
+        self.ctx.hub().journal.publish(vitals.key(), vitals.id(), kind);
     }
 }

@@ -14,6 +14,7 @@
 //! Until 6 the key is marked as ending, so a successor can neither start nor publish before.
 
 use std::{
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -25,6 +26,7 @@ use super::{
     context::{SessionContext, State},
     panics::{drop_quietly, panic_message},
     parcel::{Parcel, collect},
+    running::Agenda,
     span::SessionSpan,
     task::Body,
     traits::Session,
@@ -34,7 +36,6 @@ use crate::{
     capacity::Permit,
     error::Unserved,
     event::{EndReason, Ended},
-    registry::hub::Hub,
 };
 
 /// How a session comes to its end.
@@ -111,7 +112,6 @@ fn last_hooks<A: Session>(body: &mut Body<A>, end: &mut End) {
 
 /// What is left when the actor is gone.
 struct Remains<A: Session> {
-    hub: Arc<Hub<A>>,
     vitals: Arc<Vitals>,
     permit: Permit<A>,
     span: SessionSpan,
@@ -123,8 +123,13 @@ struct Remains<A: Session> {
 fn dismantle<A: Session>(body: Body<A>, end: &mut End) -> Remains<A> {
     let now = Instant::now();
     let in_flight = body.in_flight();
-    let Body { act, ctx, waits, items, leftovers, taken, permit, span, .. } = body;
-    let SessionContext { mailbox, vitals, hub, lifecycle, staged, replies, handled, .. } = ctx;
+    let Body { act, ctx, agenda, taken, span, .. } = body;
+    let SessionContext { mailbox, vitals, permit, lifecycle, extras, .. } = ctx;
+    let (staged, replies) = match extras {
+        Some(mut extras) => (mem::take(&mut extras.staged), Some(mem::take(&mut extras.replies))),
+        None => (Vec::new(), None),
+    };
+    let Agenda { waits, items, leftovers } = agenda.map(|agenda| *agenda).unwrap_or_default();
 
     let run_on = replies.filter(|replies| !replies.is_empty());
     let running_on = match &run_on {
@@ -159,18 +164,19 @@ fn dismantle<A: Session>(body: Body<A>, end: &mut End) -> Remains<A> {
         reason: end.reason,
         age: now.saturating_duration_since(vitals.opened()),
         idle: now.saturating_duration_since(lifecycle.last_activity()),
-        handled,
+        handled: vitals.handled(),
         cut: in_flight.saturating_sub(running_on),
         handed_over: 0,
         dropped: 0,
         panic: end.panic.clone(),
     };
-    Remains { hub, vitals, permit, span, mail, ended }
+    Remains { vitals, permit, span, mail, ended }
 }
 
 /// Steps 4 to 6.
 fn settle<A: Session>(remains: Remains<A>, end: End) {
-    let Remains { hub, vitals, permit, span, mut mail, mut ended } = remains;
+    let Remains { vitals, permit, span, mut mail, mut ended } = remains;
+    let hub = Arc::clone(permit.hub());
     let mut lost: Vec<Parcel<A>> = mail.extract_if(.., |parcel| parcel.is_abandoned()).collect();
     if !mail.is_empty() && !hub.has_successor(&vitals, &ended) {
         lost.append(&mut mail);

@@ -4,7 +4,7 @@
 //! happened and what time it is, asks [`Lifecycle::next`] what to do, and does that. All deadlines
 //! are computed anew from stored instants at every question, so a timer is only ever a hint.
 
-use std::time::Duration;
+use std::{num::NonZeroU64, time::Duration};
 
 use tokio::time::Instant;
 
@@ -19,7 +19,16 @@ enum Stage {
     /// when the mode becomes `enforce`, to `Draining` by an explicit end.
     Ghost,
     /// Out of the directory, finishing what it has. Leaves only to its end.
-    Draining { reason: EndReason, until: Option<Instant> },
+    Draining(EndReason),
+}
+
+/// An instant of one session's life, in half the room: nanoseconds since its birth, plus one so
+/// that an absent one takes no room either. Good for 584 years.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Moment(NonZeroU64);
+
+impl Moment {
+    const BIRTH: Self = Self(NonZeroU64::MIN);
 }
 
 /// What the session has on its hands at this moment.
@@ -52,15 +61,19 @@ pub(crate) enum Action {
 /// The stored instants of one session, and the stage it is in.
 #[derive(Debug)]
 pub(crate) struct Lifecycle {
-    /// Start of the life that max age counts from (in observe mode: of the virtual life).
-    born: Instant,
-    last_activity: Instant,
+    /// What moments are counted from.
+    birth: Instant,
+    /// Start of the life that max age counts from: in observe mode, of the virtual life.
+    began: Moment,
+    last_activity: Moment,
     /// When a piece of work last began or ended.
-    last_progress: Instant,
+    last_progress: Moment,
     /// Granted by `Session::expiring`; never shortens the ordinary deadline.
-    extended_until: Option<Instant>,
+    extended_until: Option<Moment>,
     /// The deadline that has been warned of, so that one approach warns once.
-    warned_for: Option<Instant>,
+    warned_for: Option<Moment>,
+    /// When a drain is ended hard; of no meaning before.
+    drain_until: Option<Moment>,
     stage: Stage,
     mode: Mode,
 }
@@ -68,19 +81,34 @@ pub(crate) struct Lifecycle {
 impl Lifecycle {
     pub(crate) fn new(now: Instant, mode: Mode) -> Self {
         Self {
-            born: now,
-            last_activity: now,
-            last_progress: now,
+            birth: now,
+            began: Moment::BIRTH,
+            last_activity: Moment::BIRTH,
+            last_progress: Moment::BIRTH,
             extended_until: None,
             warned_for: None,
+            drain_until: None,
             stage: Stage::Active,
             mode,
         }
     }
 
+    fn moment(&self, at: Instant) -> Moment {
+        let since = at.saturating_duration_since(self.birth).as_nanos();
+        let since = u64::try_from(since).unwrap_or(u64::MAX);
+        Moment(NonZeroU64::MIN.saturating_add(since))
+    }
+
+    fn instant(&self, moment: Moment) -> Instant {
+        // Cannot overflow: instants reach billions of years.
+        self.birth + Duration::from_nanos(moment.0.get() - 1)
+    }
+
     /// Something that counts as activity happened at `at`. Late news never moves the clock back.
     pub(crate) fn activity(&mut self, at: Instant) {
-        self.last_activity = self.last_activity.max(at);
+        if at > self.last_activity() {
+            self.last_activity = self.moment(at);
+        }
     }
 
     /// A message (counted or passive) was handled, or the session was opened again. In observe
@@ -88,8 +116,8 @@ impl Lifecycle {
     /// session for it.
     pub(crate) fn message(&mut self, now: Instant) {
         if self.stage == Stage::Ghost {
-            self.born = now;
-            self.last_activity = now;
+            self.began = self.moment(now);
+            self.last_activity = self.began;
             self.extended_until = None;
             self.warned_for = None;
             self.stage = Stage::Active;
@@ -98,16 +126,14 @@ impl Lifecycle {
 
     /// A piece of work began or ended.
     pub(crate) fn progress(&mut self, now: Instant) {
-        self.last_progress = now;
+        self.last_progress = self.moment(now);
     }
 
     /// `Session::expiring` asked for more time.
     pub(crate) fn extend(&mut self, now: Instant, by: Duration) {
-        self.extended_until = now.checked_add(by);
-        if self.extended_until.is_none() {
-            // Beyond the end of the clock: as good as never, but still a real instant.
-            self.extended_until = now.checked_add(Duration::from_secs(100 * 365 * 24 * 3600));
-        }
+        // Beyond the end of the clock is as late as there is.
+        let until = now.checked_add(by).map(|until| self.moment(until));
+        self.extended_until = Some(until.unwrap_or(Moment(NonZeroU64::MAX)));
     }
 
     /// Follows a change of policy. Deadlines that passed while only observed are due at once.
@@ -120,33 +146,41 @@ impl Lifecycle {
 
     /// Begins the drain. The first reason wins; a later call only brings the hard end nearer.
     pub(crate) fn drain(&mut self, reason: EndReason, until: Option<Instant>) {
-        match &mut self.stage {
-            Stage::Active | Stage::Ghost => self.stage = Stage::Draining { reason, until },
-            Stage::Draining { until: old, .. } => *old = earlier(*old, until),
-        }
+        let until = if self.is_draining() {
+            earlier(self.drain_until(), until)
+        } else {
+            self.stage = Stage::Draining(reason);
+            until
+        };
+        self.drain_until = until.map(|until| self.moment(until));
     }
 
     pub(crate) fn is_draining(&self) -> bool {
-        matches!(self.stage, Stage::Draining { .. })
+        matches!(self.stage, Stage::Draining(_))
     }
 
     /// Why the session is draining, once it is.
     pub(crate) fn end_reason(&self) -> Option<EndReason> {
         match self.stage {
-            Stage::Draining { reason, .. } => Some(reason),
+            Stage::Draining(reason) => Some(reason),
             Stage::Active | Stage::Ghost => None,
         }
     }
 
     pub(crate) fn last_activity(&self) -> Instant {
-        self.last_activity
+        self.instant(self.last_activity)
+    }
+
+    fn drain_until(&self) -> Option<Instant> {
+        self.drain_until.map(|until| self.instant(until))
     }
 
     /// What is due at `now`. Ask again after every action until it answers `Rest` or `End`.
     pub(crate) fn next(&mut self, now: Instant, load: Load, limits: &EffectiveLimits) -> Action {
         let stuck = self.stuck_at(load, limits).is_some_and(|at| at <= now);
         match self.stage {
-            Stage::Draining { reason, until } => {
+            Stage::Draining(reason) => {
+                let until = self.drain_until();
                 if load.at_rest {
                     Action::End { reason, hard: false }
                 } else if stuck || until.is_some_and(|until| until <= now) {
@@ -180,12 +214,12 @@ impl Lifecycle {
     pub(crate) fn wake_at(&self, load: Load, limits: &EffectiveLimits) -> Option<Instant> {
         let stuck = self.stuck_at(load, limits);
         match self.stage {
-            Stage::Draining { until, .. } => earlier(until, stuck),
+            Stage::Draining(_) => earlier(self.drain_until(), stuck),
             Stage::Ghost => None,
             Stage::Active => {
                 let nearest = self.nearest(load, limits).map(|(at, _)| at);
                 let warn = match (nearest, limits.warn_before, self.mode) {
-                    (Some(at), Some(before), Mode::Enforce) if self.warned_for != Some(at) => at.checked_sub(before),
+                    (Some(at), Some(before), Mode::Enforce) if !self.has_warned_for(at) => at.checked_sub(before),
                     _ => None,
                 };
                 earlier(earlier(nearest, warn), stuck)
@@ -196,9 +230,13 @@ impl Lifecycle {
     /// When the session will end if nothing more happens: the nearer of idle and max age.
     pub(crate) fn expires_at(&self, load: Load, limits: &EffectiveLimits) -> Option<Instant> {
         match self.stage {
-            Stage::Draining { until, .. } => until,
+            Stage::Draining(_) => self.drain_until(),
             Stage::Active | Stage::Ghost => self.nearest(load, limits).map(|(at, _)| at),
         }
+    }
+
+    fn has_warned_for(&self, deadline: Instant) -> bool {
+        self.warned_for == Some(self.moment(deadline))
     }
 
     fn warning(&mut self, now: Instant, load: Load, limits: &EffectiveLimits) -> Action {
@@ -206,10 +244,10 @@ impl Lifecycle {
             return Action::Rest;
         };
         let remaining = at.saturating_duration_since(now);
-        if remaining > before || self.warned_for == Some(at) {
+        if remaining > before || self.has_warned_for(at) {
             return Action::Rest;
         }
-        self.warned_for = Some(at);
+        self.warned_for = Some(self.moment(at));
         Action::Warn { reason, remaining }
     }
 
@@ -221,10 +259,10 @@ impl Lifecycle {
         } else {
             limits
                 .idle_timeout
-                .and_then(|limit| self.last_activity.checked_add(limit))
-                .map(|at| self.extended_until.map_or(at, |until| until.max(at)))
+                .and_then(|limit| self.last_activity().checked_add(limit))
+                .map(|at| self.extended_until.map_or(at, |until| self.instant(until).max(at)))
         };
-        let age = limits.max_age.and_then(|limit| self.born.checked_add(limit));
+        let age = limits.max_age.and_then(|limit| self.instant(self.began).checked_add(limit));
         match (idle, age) {
             (Some(idle), Some(age)) if idle < age => Some((idle, EndReason::IdleTimeout)),
             (Some(idle), None) => Some((idle, EndReason::IdleTimeout)),
@@ -235,7 +273,7 @@ impl Lifecycle {
 
     fn stuck_at(&self, load: Load, limits: &EffectiveLimits) -> Option<Instant> {
         let limit = limits.max_busy.filter(|_| load.busy)?;
-        self.last_progress.checked_add(limit)
+        self.instant(self.last_progress).checked_add(limit)
     }
 }
 

@@ -8,6 +8,7 @@
 //! again.
 
 use std::{
+    collections::VecDeque,
     mem,
     pin::Pin,
     task::{Context, Poll},
@@ -20,8 +21,9 @@ use actix::{
 use futures_core::Stream;
 
 use super::{
-    items::{Staged, Work},
+    items::{Item, Staged, Work},
     panics::drop_quietly,
+    parcel::Parcel,
     task::{Body, Ran},
     traits::Session,
 };
@@ -29,46 +31,85 @@ use super::{
 /// How a pass over the items ended.
 enum Pass {
     Done,
-    /// An item staged a `wait`, or cancelled others: from the top again.
+    /// An item staged a `wait`, or cancelled others, or the budget is spent: from the top again.
     Again,
-    /// The budget ran out before everything new was polled.
-    OutOfBudget,
+}
+
+/// What a session has to run besides its mail; most have nothing of it.
+pub(super) struct Agenda<A: Session> {
+    pub(super) waits: Vec<Item<A>>,
+    pub(super) items: Vec<Item<A>>,
+    /// Mail of the predecessor's, handled before the session's own.
+    pub(super) leftovers: VecDeque<Parcel<A>>,
+}
+
+impl<A: Session> Default for Agenda<A> {
+    fn default() -> Self {
+        Self { waits: Vec::new(), items: Vec::new(), leftovers: VecDeque::new() }
+    }
+}
+
+/// How many more steps this poll may take.
+#[derive(Debug)]
+pub(super) struct Budget(usize);
+
+impl Budget {
+    /// Enough that a queue of ordinary length is handled in one go, little enough that the
+    /// neighbours wait microseconds.
+    pub(super) fn new() -> Self {
+        Self(128)
+    }
+
+    /// Takes a step, if there is one left.
+    pub(super) fn step(&mut self) -> bool {
+        let left = self.0 > 0;
+        self.0 -= usize::from(left);
+        left
+    }
+
+    pub(super) fn is_spent(&self) -> bool {
+        self.0 == 0
+    }
 }
 
 impl<A: Session> Body<A> {
-    /// Runs the actor until it has nothing to do or the budget is used up.
-    pub(super) fn run(&mut self, cx: &mut Context<'_>, budget: &mut usize) -> Ran {
+    /// Runs the actor until it has nothing to do or the budget is spent.
+    pub(super) fn run(&mut self, cx: &mut Context<'_>, budget: &mut Budget) -> Ran {
         self.merge();
         loop {
-            if self.poll_waits(cx).is_pending() || self.ctx.is_stopping() {
-                return Ran { mailbox_empty: false, more: false };
+            if self.poll_waits(cx, budget).is_pending() || self.ctx.is_stopping() {
+                return Ran { mailbox_empty: false, more: budget.is_spent() };
             }
             let mailbox_empty = self.take_mail(cx, budget);
             self.merge();
-            if !self.waits.is_empty() {
+            if self.has_waits() {
                 continue;
             }
             match self.poll_items(cx, budget) {
-                Pass::Again => continue,
-                Pass::Done => {
-                    return Ran { mailbox_empty, more: *budget == 0 };
-                }
-                Pass::OutOfBudget => {
-                    return Ran { mailbox_empty, more: true };
-                }
+                // A step, or an item that waits for what is ready already would go on for ever.
+                Pass::Again if budget.step() => {}
+                Pass::Again => return Ran { mailbox_empty, more: true },
+                Pass::Done => return Ran { mailbox_empty, more: budget.is_spent() },
             }
         }
     }
 
+    fn has_waits(&self) -> bool {
+        self.agenda.as_ref().is_some_and(|agenda| !agenda.waits.is_empty())
+    }
+
     /// Runs the waits, the most recent first. Pending while one of them is.
-    fn poll_waits(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_waits(&mut self, cx: &mut Context<'_>, budget: &mut Budget) -> Poll<()> {
         while !self.ctx.is_stopping() {
-            let Some(last) = self.waits.len().checked_sub(1) else {
+            let Some(wait) = self.agenda.as_mut().and_then(|agenda| agenda.waits.last_mut()) else {
                 return Poll::Ready(());
             };
-            let work = self.waits[last].work;
+            if !budget.step() {
+                return Poll::Pending;
+            }
+            let work = wait.work;
             self.ctx.set_origin(work);
-            let polled = self.waits[last].poll(&mut self.act, &mut self.ctx, cx);
+            let polled = wait.poll(&mut self.act, &mut self.ctx, cx);
             self.ctx.set_origin(Work::Clockwork);
             if polled.is_pending() {
                 if self.ctx.is_stopping() {
@@ -77,7 +118,7 @@ impl<A: Session> Body<A> {
                 }
                 return Poll::Pending;
             }
-            let done = self.waits.remove(last);
+            let done = self.agenda.as_mut().and_then(|agenda| agenda.waits.pop());
             self.ctx.end_wait(work);
             drop(done);
             self.merge();
@@ -86,14 +127,15 @@ impl<A: Session> Body<A> {
     }
 
     /// Handles leftovers, then mail. True if there was no more.
-    fn take_mail(&mut self, cx: &mut Context<'_>, budget: &mut usize) -> bool {
+    fn take_mail(&mut self, cx: &mut Context<'_>, budget: &mut Budget) -> bool {
         while !self.ctx.waiting() {
-            if *budget == 0 {
+            if budget.is_spent() {
                 return false;
             }
-            // Taken at the last moment before an idle end that was called off.
+            // It is there already if it was taken at the last moment before an idle end.
             if self.taken.is_none() {
-                self.taken = match self.leftovers.pop_front() {
+                let leftover = self.agenda.as_mut().and_then(|agenda| agenda.leftovers.pop_front());
+                self.taken = match leftover {
                     Some(parcel) => Some(Envelope::with_proxy(parcel)),
                     None => match Pin::new(&mut self.ctx.mailbox).poll_next(cx) {
                         Poll::Ready(envelope) => envelope,
@@ -105,7 +147,7 @@ impl<A: Session> Body<A> {
             let Some(envelope) = self.taken.as_mut() else {
                 return true;
             };
-            *budget -= 1;
+            budget.step();
             envelope.handle(&mut self.act, &mut self.ctx);
             self.taken = None;
         }
@@ -113,45 +155,41 @@ impl<A: Session> Body<A> {
     }
 
     /// Polls every item once, and what they spawn as long as the budget lasts.
-    fn poll_items(&mut self, cx: &mut Context<'_>, budget: &mut usize) -> Pass {
+    fn poll_items(&mut self, cx: &mut Context<'_>, budget: &mut Budget) -> Pass {
         let mut index = 0;
         // Those at or beyond it were spawned during this pass.
-        let mut old = self.items.len();
-        while index < self.items.len() && !self.ctx.is_stopping() {
-            if index >= old {
-                if *budget == 0 {
-                    return Pass::OutOfBudget;
-                }
-                *budget -= 1;
+        let mut old = self.agenda.as_ref().map_or(0, |agenda| agenda.items.len());
+        while !self.ctx.is_stopping() {
+            let Some(item) = self.agenda.as_mut().and_then(|agenda| agenda.items.get_mut(index)) else {
+                break;
+            };
+            if index >= old && !budget.step() {
+                return Pass::Again;
             }
-            let item = &mut self.items[index];
             let work = item.work;
-            self.ctx.current = item.handle;
+            self.ctx.set_current(item.handle);
             self.ctx.set_origin(work);
             let polled = item.poll(&mut self.act, &mut self.ctx, cx);
             self.ctx.set_origin(Work::Clockwork);
-            self.ctx.current = SpawnHandle::default();
+            self.ctx.set_current(SpawnHandle::default());
             if polled.is_ready() {
-                let done = self.items.swap_remove(index);
-                old = old.min(self.items.len());
+                let Some(agenda) = self.agenda.as_mut() else { break };
+                let done = agenda.items.swap_remove(index);
+                old = old.min(agenda.items.len());
                 self.ctx.end_work(work);
                 drop(done);
             }
             let cancelled = self.merge();
-            if !self.waits.is_empty() && !self.ctx.is_stopping() {
-                if polled.is_pending() && index + 1 < self.items.len() {
+            if self.has_waits() && !self.ctx.is_stopping() {
+                if let (Poll::Pending, Some(agenda)) = (polled, self.agenda.as_mut()) {
                     // To the end of the line, or it could keep the others waiting for ever.
-                    let last = self.items.len() - 1;
-                    self.items.swap(index, last);
+                    let last = agenda.items.len() - 1;
+                    agenda.items.swap(index.min(last), last);
                 }
                 return Pass::Again;
             }
             if cancelled {
                 // The list has moved under the index.
-                if *budget == 0 {
-                    return Pass::OutOfBudget;
-                }
-                *budget -= 1;
                 return Pass::Again;
             }
             if polled.is_pending() {
@@ -163,24 +201,25 @@ impl<A: Session> Body<A> {
 
     /// Carries out what handlers staged. True if running items were removed.
     fn merge(&mut self) -> bool {
-        if self.ctx.staged.is_empty() {
+        if !self.ctx.has_staged() {
             return false;
         }
+        let agenda = self.agenda.get_or_insert_default();
         let mut removed = Vec::new();
-        let mut staged = mem::take(&mut self.ctx.staged);
+        let mut staged = mem::take(&mut self.ctx.extras().staged);
         for staged in staged.drain(..) {
             match staged {
-                Staged::Spawn(item) => self.items.push(item),
-                Staged::Wait(item) => self.waits.push(item),
+                Staged::Spawn(item) => agenda.items.push(item),
+                Staged::Wait(item) => agenda.waits.push(item),
                 Staged::Cancel(handle) => {
-                    if let Some(index) = self.items.iter().position(|item| item.handle == handle) {
-                        removed.push(self.items.swap_remove(index));
+                    if let Some(index) = agenda.items.iter().position(|item| item.handle == handle) {
+                        removed.push(agenda.items.swap_remove(index));
                     }
                 }
             }
         }
         // Its buffer serves again.
-        self.ctx.staged = staged;
+        self.ctx.extras().staged = staged;
         let cancelled = !removed.is_empty();
         let mut panic = None;
         for item in removed {

@@ -14,7 +14,6 @@
 //! task's fields, so that nothing is dropped while unwinding; `ending.rs` drops it piece by piece.
 
 use std::{
-    collections::VecDeque,
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -32,17 +31,14 @@ use super::{
     deciding::Decision,
     ending::{End, finish},
     inside,
-    items::Item,
     panics::panic_message,
     parcel::Parcel,
+    running::{Agenda, Budget},
     span::SessionSpan,
     traits::Session,
     vitals::Wishes,
 };
-use crate::{capacity::Permit, event::EndReason};
-
-/// How much mail and how many newly spawned items one poll takes before it yields.
-pub(super) const BUDGET: usize = 128;
+use crate::event::EndReason;
 
 pin_project! {
     /// A running session, as a future.
@@ -67,21 +63,16 @@ pin_project! {
 pub(super) struct Body<A: Session> {
     pub(super) act: A,
     pub(super) ctx: SessionContext<A>,
-    pub(super) waits: Vec<Item<A>>,
-    pub(super) items: Vec<Item<A>>,
-    /// Mail of the predecessor's, handled before the session's own.
-    pub(super) leftovers: VecDeque<Parcel<A>>,
+    /// Boxed on first use.
+    pub(super) agenda: Option<Box<Agenda<A>>>,
     /// Taken out of the mailbox: being handled, or next to be.
     pub(super) taken: Option<Envelope<A>>,
-    pub(super) permit: Permit<A>,
     pub(super) span: SessionSpan,
-    seen_holds: u32,
-    seen_hold_ends: u32,
     started: bool,
     /// `stopping` has been called for this end.
     pub(super) asked_to_stop: bool,
     /// An end that was asked for from outside, to be begun.
-    pub(super) forced: Option<(EndReason, Option<Instant>)>,
+    pub(super) forced: Option<EndReason>,
 }
 
 /// What the actor's turn left.
@@ -99,21 +90,18 @@ enum Turn {
 }
 
 impl<A: Session> SessionTask<A> {
-    pub(crate) fn new(act: A, ctx: SessionContext<A>, leftovers: Vec<Parcel<A>>, permit: Permit<A>) -> Self {
+    pub(crate) fn new(act: A, ctx: SessionContext<A>, leftovers: Vec<Parcel<A>>) -> Self {
+        let agenda =
+            (!leftovers.is_empty()).then(|| Box::new(Agenda { leftovers: leftovers.into(), ..Agenda::default() }));
         let span = SessionSpan::new(ctx.key(), ctx.id());
         Self {
             alarm: Alarm::default(),
             body: Some(Body {
                 act,
                 ctx,
-                waits: Vec::new(),
-                items: Vec::new(),
-                leftovers: leftovers.into(),
+                agenda,
                 taken: None,
-                permit,
                 span,
-                seen_holds: 0,
-                seen_hold_ends: 0,
                 started: false,
                 asked_to_stop: false,
                 forced: None,
@@ -130,7 +118,7 @@ impl<A: Session> Future for SessionTask<A> {
         let Some(body) = this.body.as_mut() else {
             return Poll::Ready(());
         };
-        let _inside = inside::enter(Arc::as_ptr(&body.ctx.hub).cast());
+        let _inside = inside::enter(Arc::as_ptr(body.ctx.hub()).cast());
         let span = body.span.clone();
         let _entered = span.enter();
         body.ctx.vitals.wake_with(cx.waker());
@@ -167,7 +155,7 @@ impl<A: Session> Body<A> {
             self.act.started(&mut self.ctx);
         }
         due |= self.take_wishes(&mut now);
-        let mut budget = BUDGET;
+        let mut budget = Budget::new();
         loop {
             let Ran { mailbox_empty, mut more } = self.run(cx, &mut budget);
             more |= self.poll_replies(cx, &mut budget);
@@ -204,14 +192,12 @@ impl<A: Session> Body<A> {
         if wishes.has(Wishes::OPENED) {
             self.ctx.lifecycle.message(now);
         }
-        let by_policy = || self.drain_until(now);
-        // The shutdown's own timeout stands in for `drain_timeout`.
         self.forced = if wishes.has(Wishes::SHUTDOWN) {
-            Some((EndReason::Shutdown, self.ctx.hub.shutdown.deadline()))
+            Some(EndReason::Shutdown)
         } else if wishes.has(Wishes::CLOSE) {
-            Some((EndReason::Closed, by_policy()))
+            Some(EndReason::Closed)
         } else if wishes.has(Wishes::EVICT) {
-            Some((EndReason::Evicted, by_policy()))
+            Some(EndReason::Evicted)
         } else {
             None
         };
@@ -219,24 +205,20 @@ impl<A: Session> Body<A> {
     }
 
     /// Finished replies. True if the budget ran out.
-    fn poll_replies(&mut self, cx: &mut Context<'_>, budget: &mut usize) -> bool {
-        let Some(replies) = self.ctx.replies.as_mut() else {
-            return false;
-        };
-        let mut done = Vec::new();
-        while *budget > 0 {
-            match replies.poll_done(cx) {
-                Some(work) => {
-                    *budget -= 1;
-                    done.push(work);
-                }
-                None => break,
+    fn poll_replies(&mut self, cx: &mut Context<'_>, budget: &mut Budget) -> bool {
+        loop {
+            let Some(extras) = self.ctx.extras.as_mut().filter(|extras| !extras.replies.is_empty()) else {
+                return false;
+            };
+            if budget.is_spent() {
+                return true;
             }
-        }
-        for work in done {
+            let Some(work) = extras.replies.poll_done(cx) else {
+                return false;
+            };
+            budget.step();
             self.ctx.end_work(work);
         }
-        *budget == 0
     }
 
     /// The session's own `ctx.stop()` or `ctx.terminate()`.
@@ -261,11 +243,9 @@ impl<A: Session> Body<A> {
     fn note(&mut self, now: &mut Option<Instant>) -> bool {
         let ctx = &mut self.ctx;
         let vitals = &ctx.vitals;
-        // Holds first: their counters are written before.
-        let holding = vitals.holds();
-        let (holds, hold_ends) = (vitals.hold_moves(), vitals.hold_ends());
-        let progress = ctx.progress != 0 || holds != self.seen_holds;
-        let activity = ctx.activity != 0 || hold_ends != self.seen_hold_ends;
+        let (holding, hold_moved, hold_counted) = vitals.take_hold_news();
+        let progress = ctx.progress || hold_moved;
+        let activity = ctx.activity || hold_counted;
         if !(progress || activity || ctx.message_handled || ctx.limits_changed) {
             return false;
         }
@@ -281,12 +261,11 @@ impl<A: Session> Body<A> {
             let in_flight = ctx.in_flight + ctx.waits + holding;
             vitals.set_in_flight(in_flight, now);
         }
-        ctx.progress = 0;
-        ctx.activity = 0;
+        ctx.progress = false;
+        ctx.activity = false;
         ctx.message_handled = false;
         ctx.limits_changed = false;
-        (self.seen_holds, self.seen_hold_ends) = (holds, hold_ends);
-        vitals.set_activity(ctx.lifecycle.last_activity(), ctx.handled);
+        vitals.set_activity(ctx.lifecycle.last_activity());
         true
     }
 }

@@ -22,6 +22,12 @@ use crate::{clock::Clock, event::Phase, event::SessionId, info::SessionInfo, key
 /// No instant: a limit that is off, a session that is not busy.
 const NEVER: u64 = u64::MAX;
 
+/// In the word of holds: one began or ended; one ended that counts as activity; one hold.
+const HOLD_MOVED: u32 = 1;
+const HOLD_COUNTED_END: u32 = 2;
+const HOLD_NEWS: u32 = HOLD_MOVED | HOLD_COUNTED_END;
+const HOLD: u32 = 4;
+
 /// What may be asked of a session from outside. Bits, so that asking twice asks once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Wishes(u8);
@@ -70,12 +76,9 @@ pub(crate) struct Vitals {
     busy_since: AtomicU64,
     handled: AtomicU64,
     in_flight: AtomicU32,
-    /// Hold guards alive; written by whoever takes or drops one.
+    /// Hold guards alive, in units of `HOLD`, and what is new about them in the bits below; written
+    /// by whoever takes or drops one.
     holds: AtomicU32,
-    /// Every begin and end of a hold: progress, for `max_busy`.
-    hold_moves: AtomicU32,
-    /// Ends of holds that count as activity.
-    hold_ends: AtomicU32,
     host: AtomicU32,
     wishes: AtomicU8,
     phase: AtomicU8,
@@ -109,8 +112,6 @@ impl Vitals {
             handled: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
             holds: AtomicU32::new(0),
-            hold_moves: AtomicU32::new(0),
-            hold_ends: AtomicU32::new(0),
             host: AtomicU32::new(0),
             wishes: AtomicU8::new(0),
             phase: AtomicU8::new(VitalPhase::Starting as u8),
@@ -203,30 +204,34 @@ impl Vitals {
     // ---- holds --------------------------------------------------------------------------------
 
     pub(crate) fn begin_hold(&self) {
-        self.holds.fetch_add(1, Ordering::Relaxed);
-        self.hold_moves.fetch_add(1, Ordering::Relaxed);
+        self.change_holds(|word| (word + HOLD) | HOLD_MOVED);
     }
 
-    /// Release: what the holder did before is seen by the task that acts on the end of the hold.
     pub(crate) fn end_hold(&self, counted: bool) {
-        if counted {
-            self.hold_ends.fetch_add(1, Ordering::Relaxed);
-        }
-        self.hold_moves.fetch_add(1, Ordering::Relaxed);
-        self.holds.fetch_sub(1, Ordering::Release);
+        let news = if counted { HOLD_MOVED | HOLD_COUNTED_END } else { HOLD_MOVED };
+        self.change_holds(|word| (word - HOLD) | news);
         self.wake();
     }
 
+    /// One word, one step: whoever sees that a hold has ended sees with it that this counts.
+    fn change_holds(&self, change: impl Fn(u32) -> u32) {
+        // Release: what the holder did before is seen by the task that acts on the end of the hold.
+        let _ = self.holds.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |word| Some(change(word)));
+    }
+
+    /// How many are alive.
     pub(crate) fn holds(&self) -> u32 {
-        self.holds.load(Ordering::Acquire)
+        self.holds.load(Ordering::Acquire) / HOLD
     }
 
-    pub(crate) fn hold_moves(&self) -> u32 {
-        self.hold_moves.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn hold_ends(&self) -> u32 {
-        self.hold_ends.load(Ordering::Relaxed)
+    /// How many are alive, whether any began or ended since this was last asked, and whether an
+    /// end was among them that counts as activity. For the task.
+    pub(crate) fn take_hold_news(&self) -> (u32, bool, bool) {
+        let mut word = self.holds.load(Ordering::Acquire);
+        if word & HOLD_NEWS != 0 {
+            word = self.holds.fetch_and(!HOLD_NEWS, Ordering::AcqRel);
+        }
+        (word / HOLD, word & HOLD_MOVED != 0, word & HOLD_COUNTED_END != 0)
     }
 
     // ---- published by the task ----------------------------------------------------------------
@@ -243,9 +248,18 @@ impl Vitals {
         drop(old);
     }
 
-    pub(crate) fn set_activity(&self, at: Instant, handled: u64) {
+    pub(crate) fn set_activity(&self, at: Instant) {
         self.last_activity.store(self.clock.nanos(at), Ordering::Relaxed);
-        self.handled.store(handled, Ordering::Relaxed);
+    }
+
+    /// One more message was given to a handler. Only the task writes it: a plain load and store.
+    pub(crate) fn count_handled(&self) {
+        let handled = self.handled.load(Ordering::Relaxed);
+        self.handled.store(handled + 1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn handled(&self) -> u64 {
+        self.handled.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_expiry(&self, at: Option<Instant>) {
