@@ -195,10 +195,10 @@ impl<A: Session> Drop for Host<A> {
         if let Some(link) = self.hub.hosts.get(self.index) {
             link.gone.store(true, Ordering::Release);
         }
-        if self.owns_arbiter {
-            if let Some(arbiter) = Arbiter::try_current() {
-                arbiter.stop();
-            }
+        if self.owns_arbiter
+            && let Some(arbiter) = Arbiter::try_current()
+        {
+            arbiter.stop();
         }
     }
 }

@@ -1,4 +1,63 @@
-//! Sessions as actix actors that end on their own.
+//! Sessions as [actix] actors that end on their own.
+//!
+//! A gateway (chat, agent, webhook, WebSocket, MCP) holds one session per conversation. Here each is an actix actor with
+//! an idle timeout that every message resets and a maximum age that nothing moves. When either is due it finishes what
+//! it has in flight, stops, and its registry forgets it and tells who watches.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use actix::prelude::*;
+//! use session_actors::{Limits, Policy, Session, SessionContext, SessionKey, SessionRegistry};
+//!
+//! struct Chat;
+//!
+//! impl Actor for Chat {
+//!     type Context = SessionContext<Self>; // the one line that makes an actor a session
+//! }
+//! impl Session for Chat {} // optional hooks, all defaulted
+//!
+//! #[derive(Message)]
+//! #[rtype(result = "String")]
+//! struct Say(&'static str);
+//!
+//! impl Handler<Say> for Chat {
+//!     type Result = String;
+//!     fn handle(&mut self, Say(text): Say, ctx: &mut Self::Context) -> String {
+//!         format!("{}: {text}", ctx.key())
+//!     }
+//! }
+//!
+//! # #[actix::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let limits = Limits::new().idle_timeout(Duration::from_secs(3600));
+//! let sessions = SessionRegistry::builder(|_: &SessionKey| Chat).policy(Policy::new(limits)).start()?;
+//! assert_eq!(sessions.send("user:42", Say("hi")).await?, "user:42: hi"); // opens the session if it is not live
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | to | see |
+//! |---|---|
+//! | make an actor a session, and hear of its deadlines | [`Session`], [`SessionContext`] |
+//! | say when sessions end | [`Limits`], [`Policy`] |
+//! | open, send, close, list, shut down | [`SessionRegistry`], [`RegistryBuilder`] |
+//! | follow what happens | [`SessionRegistry::watch`], [`SessionEvent`], [`EndReason`] |
+//! | see what is there | [`SessionInfo`], [`Stats`] |
+//! | know why not | [`OpenError`], [`SendError`], [`Unserved`], [`PolicyError`] |
+//!
+//! # What counts as activity
+//!
+//! A message through `Addr`, `Recipient` or [`SessionRegistry::send`] counts when it is handled, and again when its reply
+//! is ready; so do [`SessionContext::touch`] and [`SessionRegistry::open`] of a live key. A session's own clockwork does
+//! not (`ctx.notify`, `run_later`, `run_interval`, `spawn`, streams), nor a message whose handler called
+//! [`SessionContext::passive`], nor looking at it (`get`, `info`, `list`, `watch`).
+//!
+//! A session is busy, and then not idle, while a reply is pending, a [`Hold`] is alive or a `ctx.wait` runs.
+//!
+//! # Panics stay in their session
+//!
+//! This needs `panic = "unwind"`. With `panic = "abort"` a panic ends the process, as everywhere.
 #![forbid(unsafe_code)]
 
 mod capacity;
@@ -24,6 +83,8 @@ mod watch;
 
 pub use crate::{
     error::{OpenError, SendError, ShutdownError, StartError, Unserved},
+    event::{EndReason, Ended, EventId, EventKind, InvalidEventId, Phase, SessionEvent, SessionId},
+    info::SessionInfo,
     key::{IntoKey, InvalidKey, SessionKey},
     limits::{EffectiveLimits, Limits},
     policy::{Mode, OnFull, Policy, PolicyError, PolicyPlace},
@@ -34,10 +95,11 @@ pub use crate::{
         hold::Hold,
         traits::{Expiry, Session, Warning},
     },
-};
-pub use crate::{
-    event::{EndReason, Ended, EventId, EventKind, InvalidEventId, Phase, SessionEvent, SessionId},
-    info::SessionInfo,
     stats::{EndedCounts, Stats},
     watch::{Snapshot, Watch, Watched},
 };
+
+/// The README's code, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

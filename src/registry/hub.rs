@@ -236,7 +236,7 @@ impl<A: Session> Hub<A> {
         match entered {
             Opened::Starts(used, start) => {
                 self.wait_for(&victim, start);
-                return Ok(used);
+                Ok(used)
             }
             // Somebody else opened the key meanwhile: nobody has to go for it.
             Opened::Live(used, unused) => {

@@ -19,6 +19,8 @@ pub(crate) mod hold;
 pub(crate) mod inside;
 mod items;
 pub(crate) mod lifecycle;
+#[cfg(test)]
+mod lifecycle_model;
 pub(crate) mod panics;
 pub(crate) mod parcel;
 mod replies;

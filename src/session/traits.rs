@@ -36,7 +36,8 @@ pub trait Session: Actor<Context = SessionContext<Self>> {
 
     /// The session has left the directory and drains: what is in its mailbox and in flight goes
     /// on, and once it is at rest, or `drain_timeout` later, it ends. Not called when there is
-    /// nothing to wait for.
+    /// nothing to wait for; what has to be done at every end (but after a panic) belongs in
+    /// `stopped`.
     fn draining(&mut self, reason: EndReason, ctx: &mut SessionContext<Self>) {
         let _ = (reason, ctx);
     }

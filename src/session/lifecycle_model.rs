@@ -1,0 +1,508 @@
+//! The lifecycle against a model: section 4 of the design said a second time, as plainly as possible.
+//!
+//! The model knows no cleverness. It keeps the facts in whole milliseconds, lists every deadline each time it is asked,
+//! and finds out when something will be due by trying one millisecond after the other.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use proptest::prelude::*;
+use tokio::time::Instant;
+
+use super::lifecycle::{Action, Lifecycle, Load};
+use crate::{event::EndReason, limits::EffectiveLimits, policy::Mode};
+
+/// Beyond every deadline that limits of these tests can set.
+const HORIZON: u64 = 200;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Serving,
+    /// Observe mode: this virtual life is over, the next has not begun.
+    Over,
+    Draining {
+        reason: EndReason,
+        until: Option<u64>,
+    },
+    Ended,
+}
+
+#[derive(Debug, Clone)]
+struct Model {
+    opened: u64,
+    active: u64,
+    progress: u64,
+    extended_to: u64,
+    /// Deadlines that were warned of: a deadline that has not moved is still the same approach.
+    warned: BTreeSet<(EndReason, u64)>,
+    stage: Stage,
+    mode: Mode,
+    limits: Limits,
+    busy: bool,
+    mail: bool,
+}
+
+/// Limits in milliseconds.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    idle: Option<u64>,
+    age: Option<u64>,
+    busy: Option<u64>,
+    warn: Option<u64>,
+    drain: Option<u64>,
+}
+
+impl Limits {
+    fn effective(&self) -> EffectiveLimits {
+        let limit = |millis: Option<u64>| millis.map(Duration::from_millis);
+        EffectiveLimits {
+            idle_timeout: limit(self.idle),
+            max_age: limit(self.age),
+            max_busy: limit(self.busy),
+            warn_before: limit(self.warn),
+            drain_timeout: limit(self.drain),
+        }
+    }
+}
+
+/// What the model says must be done, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Due {
+    Nothing,
+    Warn(EndReason, u64),
+    Consult,
+    Drain(EndReason),
+    WouldEnd(EndReason, bool),
+    End(EndReason, bool),
+}
+
+impl Model {
+    fn new(now: u64, mode: Mode, limits: Limits) -> Self {
+        Self {
+            opened: now,
+            active: now,
+            progress: now,
+            extended_to: 0,
+            warned: BTreeSet::new(),
+            stage: Stage::Serving,
+            mode,
+            limits,
+            busy: false,
+            mail: false,
+        }
+    }
+
+    fn at_rest(&self) -> bool {
+        !self.busy && !self.mail
+    }
+
+    /// A busy session is not idle.
+    fn idle_deadline(&self) -> Option<u64> {
+        let idle = self.limits.idle.filter(|_| !self.busy)?;
+        Some((self.active + idle).max(self.extended_to))
+    }
+
+    fn age_deadline(&self) -> Option<u64> {
+        Some(self.opened + self.limits.age?)
+    }
+
+    /// Only a busy session can be stuck.
+    fn stuck_deadline(&self) -> Option<u64> {
+        Some(self.progress + self.limits.busy.filter(|_| self.busy)?)
+    }
+
+    /// The nearer of idle and age; on a tie the one that cannot be vetoed.
+    fn nearer(&self) -> Option<(u64, EndReason)> {
+        let idle = self.idle_deadline().map(|at| (at, EndReason::IdleTimeout));
+        let age = self.age_deadline().map(|at| (at, EndReason::MaxAge));
+        [age, idle].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// All that may be done now. More than one answer only where two deadlines have passed unseen, because the thread
+    /// was blocked: then being stuck and being old are equally true.
+    fn due(&self, now: u64) -> Vec<Due> {
+        let passed = |at: Option<u64>| at.is_some_and(|at| at <= now);
+        let stuck = passed(self.stuck_deadline());
+        match self.stage {
+            Stage::Ended | Stage::Over => vec![Due::Nothing],
+            Stage::Draining { reason, .. } if self.at_rest() => vec![Due::End(reason, false)],
+            Stage::Draining { reason, until } if stuck || passed(until) => vec![Due::End(reason, true)],
+            Stage::Draining { .. } => vec![Due::Nothing],
+            Stage::Serving => {
+                let nearer = self.nearer().filter(|(at, _)| *at <= now).map(|(_, reason)| reason);
+                let reasons: Vec<_> = nearer.into_iter().chain(stuck.then_some(EndReason::Stuck)).collect();
+                if reasons.is_empty() {
+                    return vec![self.warning(now)];
+                }
+                let say = |reason| match (self.mode, reason) {
+                    (Mode::Observe, reason) => Due::WouldEnd(reason, self.busy),
+                    (Mode::Enforce, EndReason::IdleTimeout) => Due::Consult,
+                    (Mode::Enforce, reason) => Due::Drain(reason),
+                };
+                reasons.into_iter().map(say).collect()
+            }
+        }
+    }
+
+    fn warning(&self, now: u64) -> Due {
+        let (Some((at, reason)), Some(before)) = (self.nearer(), self.limits.warn) else { return Due::Nothing };
+        let told = self.warned.contains(&(reason, at));
+        if self.mode == Mode::Enforce && !told && now + before >= at {
+            Due::Warn(reason, at - now)
+        } else {
+            Due::Nothing
+        }
+    }
+
+    /// The instant at which something is due if nothing more happens.
+    fn next_due(&self, now: u64) -> Option<u64> {
+        (now..=now + HORIZON).find(|at| self.due(*at) != [Due::Nothing])
+    }
+
+    fn expires_at(&self) -> Option<u64> {
+        match self.stage {
+            Stage::Draining { until, .. } => until,
+            _ => self.nearer().map(|(at, _)| at),
+        }
+    }
+
+    fn message(&mut self, now: u64) {
+        if self.stage == Stage::Over {
+            let Self { busy, mail, progress, .. } = *self;
+            *self = Self { busy, mail, progress, ..Self::new(now, self.mode, self.limits) };
+        }
+    }
+
+    fn set_mode(&mut self, mode: Mode) {
+        self.mode = mode;
+        if mode == Mode::Enforce && self.stage == Stage::Over {
+            // What has passed while it was only observed is due at the switch.
+            self.stage = Stage::Serving;
+        }
+    }
+
+    fn drain(&mut self, reason: EndReason, until: Option<u64>) {
+        self.stage = match self.stage {
+            Stage::Draining { reason, until: Some(old) } => {
+                Stage::Draining { reason, until: Some(until.map_or(old, |until| until.min(old))) }
+            }
+            Stage::Draining { reason, until: None } => Stage::Draining { reason, until },
+            _ => Stage::Draining { reason, until },
+        };
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// A counted message, or the end of counted work.
+    Activity,
+    /// News of an activity some time ago, as an `open` leaves it.
+    LateActivity(u64),
+    /// A message was handled; one that does not count if it stands alone.
+    Message,
+    Progress,
+    Busy(bool),
+    Mail(bool),
+    Close(EndReason, Option<u64>),
+    Limits(Limits),
+    Mode(Mode),
+    /// Time passes, and the driver asks whenever it was told to.
+    Pass(u64),
+    /// Time passes while the thread is blocked.
+    Block(u64),
+    /// What the session answers the next time it is consulted.
+    Veto(u64),
+}
+
+fn limits() -> impl Strategy<Value = Limits> {
+    let limit = |range: std::ops::Range<u64>| prop_oneof![1 => Just(None), 4 => range.prop_map(Some)];
+    (limit(2..30), limit(2..80), limit(1..30), limit(1..12), limit(1..30)).prop_map(|(idle, age, busy, warn, drain)| {
+        let shortest = idle.unwrap_or(u64::MAX).min(age.unwrap_or(u64::MAX));
+        Limits { idle, age, busy, warn: warn.filter(|warn| *warn < shortest), drain }
+    })
+}
+
+fn mode() -> impl Strategy<Value = Mode> {
+    prop_oneof![3 => Just(Mode::Enforce), 1 => Just(Mode::Observe)]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let closing = prop_oneof![Just(EndReason::Closed), Just(EndReason::Shutdown), Just(EndReason::Evicted)];
+    prop_oneof![
+        4 => Just(Step::Activity),
+        1 => (0..20_u64).prop_map(Step::LateActivity),
+        3 => Just(Step::Message),
+        2 => Just(Step::Progress),
+        4 => any::<bool>().prop_map(Step::Busy),
+        1 => any::<bool>().prop_map(Step::Mail),
+        1 => (closing, prop::option::of(0..30_u64)).prop_map(|(reason, until)| Step::Close(reason, until)),
+        1 => limits().prop_map(Step::Limits),
+        1 => mode().prop_map(Step::Mode),
+        12 => (1..25_u64).prop_map(Step::Pass),
+        2 => (1..60_u64).prop_map(Step::Block),
+        2 => (1..25_u64).prop_map(Step::Veto),
+    ]
+}
+
+/// The machine and the model, driven side by side as a session task drives the machine.
+struct Pair {
+    base: Instant,
+    now: u64,
+    machine: Lifecycle,
+    model: Model,
+    veto: Option<u64>,
+}
+
+impl Pair {
+    fn new(mode: Mode, limits: Limits) -> Self {
+        let base = Instant::now();
+        Self { base, now: 0, machine: Lifecycle::new(base, mode), model: Model::new(0, mode, limits), veto: None }
+    }
+
+    fn at(&self, millis: u64) -> Instant {
+        self.base + Duration::from_millis(millis)
+    }
+
+    fn load(&self) -> Load {
+        Load { busy: self.model.busy, at_rest: self.model.at_rest() }
+    }
+
+    fn apply(&mut self, step: &Step) {
+        let now = self.at(self.now);
+        match *step {
+            Step::Activity => {
+                self.machine.activity(now);
+                self.model.active = self.now;
+            }
+            Step::LateActivity(ago) => {
+                let at = self.now.saturating_sub(ago);
+                self.machine.activity(self.at(at));
+                self.model.active = self.model.active.max(at);
+            }
+            Step::Message => {
+                self.machine.message(now);
+                self.model.message(self.now);
+            }
+            Step::Progress => {
+                self.machine.progress(now);
+                self.model.progress = self.now;
+            }
+            // Work begins and ends with progress, or it would not be known.
+            Step::Busy(busy) => {
+                if busy != self.model.busy {
+                    self.machine.progress(now);
+                    (self.model.progress, self.model.busy) = (self.now, busy);
+                }
+            }
+            Step::Mail(mail) => self.model.mail = mail,
+            Step::Close(reason, after) => {
+                let until = after.map(|after| self.now + after);
+                self.drain(reason, until);
+            }
+            Step::Limits(limits) => self.model.limits = limits,
+            Step::Mode(mode) => {
+                self.machine.set_mode(mode);
+                self.model.set_mode(mode);
+            }
+            Step::Pass(millis) => self.pass(millis),
+            Step::Block(millis) => self.now += millis,
+            Step::Veto(by) => self.veto = Some(by),
+        }
+        self.ask();
+    }
+
+    fn drain(&mut self, reason: EndReason, until: Option<u64>) {
+        self.machine.drain(reason, until.map(|until| self.at(until)));
+        self.model.drain(reason, until);
+    }
+
+    /// Sleeps as the machine asks, and asks it each time it wakes.
+    fn pass(&mut self, millis: u64) {
+        let end = self.now + millis;
+        while let Some(wake) = self.wake_at().filter(|wake| *wake <= end) {
+            self.now = wake;
+            self.ask();
+        }
+        self.now = end;
+    }
+
+    fn wake_at(&self) -> Option<u64> {
+        if self.model.stage == Stage::Ended {
+            return None;
+        }
+        let wake = self.machine.wake_at(self.load(), &self.model.limits.effective());
+        let wake = wake.map(|at| u64::try_from((at - self.base).as_millis()).unwrap());
+        if let Some(due) = self.model.next_due(self.now) {
+            assert!(wake.is_some_and(|wake| wake <= due), "due at {due}, woken at {wake:?}");
+        }
+        assert!(wake.is_none_or(|wake| wake > self.now), "at {} and at rest, yet woken at {wake:?}", self.now);
+        wake
+    }
+
+    /// Does all that is due now.
+    fn ask(&mut self) {
+        for _ in 0..20 {
+            if self.model.stage == Stage::Ended || !self.act() {
+                self.compare();
+                return;
+            }
+        }
+        panic!("it never comes to rest");
+    }
+
+    /// One question and its consequence. False if there was nothing to do.
+    fn act(&mut self) -> bool {
+        let limits = self.model.limits;
+        let action = self.machine.next(self.at(self.now), self.load(), &limits.effective());
+        let answer = match action {
+            Action::Rest => Due::Nothing,
+            Action::Warn { reason, remaining } => Due::Warn(reason, u64::try_from(remaining.as_millis()).unwrap()),
+            Action::Consult => Due::Consult,
+            Action::Drain { reason } => Due::Drain(reason),
+            Action::WouldEnd { reason, busy } => Due::WouldEnd(reason, busy),
+            Action::End { reason, hard } => Due::End(reason, hard),
+        };
+        let due = self.model.due(self.now);
+        assert!(due.contains(&answer), "at {}: {answer:?} instead of {due:?} in {:?}", self.now, self.model);
+        let until = limits.drain.map(|drain| self.now + drain);
+        match answer {
+            Due::Nothing => return false,
+            Due::Warn(reason, remaining) => {
+                self.model.warned.insert((reason, self.now + remaining));
+            }
+            Due::Consult => match self.veto.take() {
+                Some(by) => {
+                    self.machine.extend(self.at(self.now), Duration::from_millis(by));
+                    self.model.extended_to = self.now + by;
+                }
+                None => self.drain(EndReason::IdleTimeout, until),
+            },
+            Due::Drain(EndReason::Stuck) => self.drain(EndReason::Stuck, Some(self.now)),
+            Due::Drain(reason) => self.drain(reason, until),
+            Due::WouldEnd(..) => self.model.stage = Stage::Over,
+            Due::End(..) => self.model.stage = Stage::Ended,
+        }
+        true
+    }
+
+    fn compare(&self) {
+        if self.model.stage == Stage::Ended {
+            return;
+        }
+        let reason = match self.model.stage {
+            Stage::Draining { reason, .. } => Some(reason),
+            _ => None,
+        };
+        assert_eq!(self.machine.end_reason(), reason);
+        assert_eq!(self.machine.is_draining(), reason.is_some());
+        assert_eq!(self.machine.last_activity(), self.at(self.model.active));
+        let expires = self.machine.expires_at(self.load(), &self.model.limits.effective());
+        assert_eq!(expires, self.model.expires_at().map(|at| self.at(at)));
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_action_comes_when_the_design_says(
+        mode in mode(),
+        limits in limits(),
+        steps in proptest::collection::vec(step(), 1..80),
+    ) {
+        let mut pair = Pair::new(mode, limits);
+        for step in &steps {
+            pair.apply(step);
+            if pair.model.stage == Stage::Ended {
+                break;
+            }
+            pair.wake_at();
+        }
+    }
+
+    /// With nothing in flight, no veto and no stop of its own, what observe mode counts is what enforcing ends.
+    #[test]
+    fn virtual_lives_are_the_lives_of_an_enforcing_registry(
+        limits in limits(),
+        traffic in proptest::collection::vec((1..60_u64, any::<bool>()), 1..40),
+    ) {
+        assert_eq!(lives(Mode::Observe, limits, &traffic), lives(Mode::Enforce, limits, &traffic));
+    }
+}
+
+/// When which session of a key would end, or does: each message finds it, or opens it anew. The traffic is how long
+/// after the last a message comes, and whether it counts.
+fn lives(mode: Mode, limits: Limits, traffic: &[(u64, bool)]) -> Vec<(u64, EndReason)> {
+    let base = Instant::now();
+    let at = |millis| base + Duration::from_millis(millis);
+    let idle = Load { busy: false, at_rest: true };
+    let limits = limits.effective();
+    let mut now = 0;
+    let mut ends = Vec::new();
+    let mut session: Option<Lifecycle> = None;
+    for (pause, counts) in traffic.iter().copied().chain([(HORIZON, false)]) {
+        let next = now + pause;
+        while let Some(wake) = session.as_ref().and_then(|machine| machine.wake_at(idle, &limits)) {
+            if wake >= at(next) {
+                break;
+            }
+            now = u64::try_from((wake - base).as_millis()).unwrap();
+            if let Some(reason) = end_of_life(&mut session, wake, &limits) {
+                ends.push((now, reason));
+            }
+        }
+        now = next;
+        let machine = session.get_or_insert_with(|| Lifecycle::new(at(now), mode));
+        machine.message(at(now));
+        if counts {
+            machine.activity(at(now));
+        }
+    }
+    ends
+}
+
+/// Does all that is due. Tells whether a life, real or virtual, has ended.
+fn end_of_life(session: &mut Option<Lifecycle>, now: Instant, limits: &EffectiveLimits) -> Option<EndReason> {
+    let idle = Load { busy: false, at_rest: true };
+    loop {
+        let machine = session.as_mut()?;
+        match machine.next(now, idle, limits) {
+            Action::Rest => return None,
+            Action::Warn { .. } => {}
+            Action::Consult => machine.drain(EndReason::IdleTimeout, None),
+            Action::Drain { reason } => machine.drain(reason, None),
+            Action::WouldEnd { reason, busy: false } => return Some(reason),
+            Action::End { reason, hard: false } => {
+                *session = None;
+                return Some(reason);
+            }
+            other => panic!("{other:?} with nothing in flight"),
+        }
+    }
+}
+
+/// Durations that no clock can add are as good as never, and nothing overflows.
+#[test]
+fn limits_beyond_the_end_of_the_clock_are_never() {
+    let now = Instant::now();
+    let far = Some(Duration::MAX);
+    let limits = EffectiveLimits {
+        idle_timeout: far,
+        max_age: far,
+        max_busy: far,
+        warn_before: Some(Duration::from_secs(1)),
+        drain_timeout: far,
+    };
+    for busy in [false, true] {
+        let load = Load { busy, at_rest: !busy };
+        let mut machine = Lifecycle::new(now, Mode::Enforce);
+        assert_eq!(machine.next(now, load, &limits), Action::Rest);
+        assert_eq!(machine.wake_at(load, &limits), None);
+        assert_eq!(machine.expires_at(load, &limits), None);
+    }
+
+    let day = Duration::from_secs(86_400);
+    let limits = EffectiveLimits { idle_timeout: Some(day), max_age: None, ..limits };
+    let idle = Load { busy: false, at_rest: true };
+    let mut machine = Lifecycle::new(now, Mode::Enforce);
+    assert_eq!(machine.next(now + day, idle, &limits), Action::Consult);
+    machine.extend(now + day, Duration::MAX);
+    assert_eq!(machine.next(now + 1_000 * day, idle, &limits), Action::Rest);
+}
