@@ -141,6 +141,7 @@ impl<A: Session> Host<A> {
             vitals.wish(Wishes::SHUTDOWN);
         }
         let lifecycle = Lifecycle::new(now, hub.mode());
+        vitals.set_expiry(lifecycle.fixed_end(&ruling.limits), None);
         let ctx = SessionContext::new(mailbox, Arc::clone(&vitals), permit, lifecycle, Arc::clone(&ruling));
         let task = SessionTask::new(act, ctx, leftovers);
         hub.journal.opened(&vitals, ruling.limits, ruling.rule.clone());

@@ -19,14 +19,16 @@ pin_project! {
 }
 
 impl Alarm {
-    /// Whether it has fired since it was armed. Polled before the actor: tokio's cooperative
-    /// budget hides an elapsed timer from whoever polls it last.
-    pub(crate) fn fired(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
+    /// Whether it has fired since it was armed. Looks without polling: tokio's cooperative budget
+    /// hides an elapsed timer from whoever polls it late, and the waker it knows is still right,
+    /// because a task keeps one for life.
+    #[inline]
+    pub(crate) fn fired(self: Pin<&mut Self>) -> bool {
         let this = self.project();
         if !*this.armed {
             return false;
         }
-        let fired = this.sleep.as_pin_mut().is_some_and(|sleep| sleep.poll(cx).is_ready());
+        let fired = this.sleep.as_pin_mut().is_some_and(|sleep| sleep.is_elapsed());
         *this.armed = !fired;
         fired
     }

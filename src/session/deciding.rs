@@ -28,9 +28,8 @@ pub(super) enum Decision {
 impl<A: Session> Body<A> {
     /// Does whatever is due at `now`.
     pub(super) fn decide(&mut self, now: Instant, mailbox_empty: bool, cx: &mut Context<'_>) -> Decision {
-        if let Some(touched) = self.ctx.vitals.touched() {
-            self.ctx.lifecycle.activity(touched);
-        }
+        // Whoever opened the key has touched it there.
+        self.ctx.lifecycle.activity(self.ctx.vitals.last_activity());
         let mut load = self.ctx.load(mailbox_empty);
         let mut again = false;
         if let Some(reason) = self.forced.take() {
@@ -69,14 +68,17 @@ impl<A: Session> Body<A> {
                     };
                     again = self.begin_drain(reason, until, load);
                 }
+                // What the last piece of work sent to its own session came after the look at the mailbox.
+                Action::End { hard: false, .. } if self.mail_has_come(cx) => again = true,
                 Action::End { reason, hard } => return Decision::End(End::new(reason, hard)),
             }
         }
         if again {
             return Decision::Again;
         }
-        let expires = self.ctx.lifecycle.expires_at(load, &self.ctx.ruling.limits);
-        self.ctx.vitals.set_expiry(expires);
+        let lifecycle = &self.ctx.lifecycle;
+        let fixed = lifecycle.fixed_end(&self.ctx.ruling.limits);
+        self.ctx.vitals.set_expiry(fixed, lifecycle.extended());
         Decision::Rest
     }
 
@@ -110,7 +112,7 @@ impl<A: Session> Body<A> {
                 *taken = Some(envelope);
                 return false;
             }
-            vitals.touched().is_none_or(|at| at <= known)
+            vitals.last_activity() <= known
         });
         let Some(route) = route else { return false };
         drop(route);
@@ -118,6 +120,16 @@ impl<A: Session> Body<A> {
         self.ctx.vitals.set_phase(VitalPhase::Draining);
         self.ctx.lifecycle.drain(EndReason::IdleTimeout, until);
         true
+    }
+
+    /// Takes a message out of the mailbox, to be handled next, if there is one.
+    fn mail_has_come(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.taken.is_none()
+            && let Poll::Ready(envelope) = Pin::new(&mut self.ctx.mailbox).poll_next(cx)
+        {
+            self.taken = envelope;
+        }
+        self.taken.is_some()
     }
 
     /// Leaves the directory and finishes what there is. True if a hook was called.

@@ -17,6 +17,7 @@ use std::{
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    time::Duration,
 };
 
 use tokio::time::Instant;
@@ -163,7 +164,10 @@ fn dismantle<A: Session>(body: Body<A>, end: &mut End) -> Remains<A> {
     let ended = Ended {
         reason: end.reason,
         age: now.saturating_duration_since(vitals.opened()),
-        idle: now.saturating_duration_since(lifecycle.last_activity()),
+        idle: match in_flight {
+            0 => now.saturating_duration_since(lifecycle.last_activity()),
+            _ => Duration::ZERO,
+        },
         handled: vitals.handled(),
         cut: in_flight.saturating_sub(running_on),
         handed_over: 0,

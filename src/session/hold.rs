@@ -30,7 +30,10 @@ impl Hold {
 impl Clone for Hold {
     /// Another piece of work: the session is busy until both are dropped.
     fn clone(&self) -> Self {
-        Self::new(Arc::clone(&self.vitals), self.counted)
+        let hold = Self::new(Arc::clone(&self.vitals), self.counted);
+        // From outside: the session has to learn the instant of this progress.
+        hold.vitals.wake();
+        hold
     }
 }
 

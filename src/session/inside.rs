@@ -10,6 +10,7 @@ thread_local! {
 /// Until it is dropped, this thread runs a session of `hub`.
 pub(crate) struct Inside(*const ());
 
+#[inline]
 pub(crate) fn enter(hub: *const ()) -> Inside {
     Inside(INSIDE.try_with(|cell| cell.replace(hub)).unwrap_or(hub))
 }
@@ -20,6 +21,7 @@ pub(crate) fn is_inside(hub: *const ()) -> bool {
 }
 
 impl Drop for Inside {
+    #[inline]
     fn drop(&mut self) {
         let _ = INSIDE.try_with(|cell| cell.set(self.0));
     }

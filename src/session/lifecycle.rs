@@ -24,7 +24,7 @@ enum Stage {
 
 /// An instant of one session's life, in half the room: nanoseconds since its birth, plus one so
 /// that an absent one takes no room either. Good for 584 years.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Moment(NonZeroU64);
 
 impl Moment {
@@ -68,12 +68,13 @@ pub(crate) struct Lifecycle {
     last_activity: Moment,
     /// When a piece of work last began or ended.
     last_progress: Moment,
-    /// Granted by `Session::expiring`; never shortens the ordinary deadline.
-    extended_until: Option<Moment>,
-    /// The deadline that has been warned of, so that one approach warns once.
-    warned_for: Option<Moment>,
-    /// When a drain is ended hard; of no meaning before.
-    drain_until: Option<Moment>,
+    /// While serving: granted by `Session::expiring`; never shortens the ordinary deadline. While
+    /// draining: when it is ended hard.
+    until: Option<Moment>,
+    /// The deadlines that have been warned of, so that one approach warns once. Two, because a
+    /// session that is busy for a moment nears the other one meanwhile.
+    warned_of_idle: Option<Moment>,
+    warned_of_age: Option<Moment>,
     stage: Stage,
     mode: Mode,
 }
@@ -85,14 +86,15 @@ impl Lifecycle {
             began: Moment::BIRTH,
             last_activity: Moment::BIRTH,
             last_progress: Moment::BIRTH,
-            extended_until: None,
-            warned_for: None,
-            drain_until: None,
+            until: None,
+            warned_of_idle: None,
+            warned_of_age: None,
             stage: Stage::Active,
             mode,
         }
     }
 
+    #[inline]
     fn moment(&self, at: Instant) -> Moment {
         let since = at.saturating_duration_since(self.birth).as_nanos();
         let since = u64::try_from(since).unwrap_or(u64::MAX);
@@ -105,23 +107,28 @@ impl Lifecycle {
     }
 
     /// Something that counts as activity happened at `at`. Late news never moves the clock back.
-    pub(crate) fn activity(&mut self, at: Instant) {
-        if at > self.last_activity() {
-            self.last_activity = self.moment(at);
-        }
+    /// Answers when the last activity was, in nanoseconds since birth.
+    #[inline]
+    pub(crate) fn activity(&mut self, at: Instant) -> u64 {
+        self.last_activity = self.last_activity.max(self.moment(at));
+        self.last_activity.0.get() - 1
     }
 
     /// A message (counted or passive) was handled, or the session was opened again. In observe
     /// mode this begins the next virtual life, as an enforcing registry would have opened a new
-    /// session for it.
-    pub(crate) fn message(&mut self, now: Instant) {
-        if self.stage == Stage::Ghost {
+    /// session for it. True if it did.
+    #[inline]
+    pub(crate) fn message(&mut self, now: Instant) -> bool {
+        let begins = self.stage == Stage::Ghost;
+        if begins {
             self.began = self.moment(now);
             self.last_activity = self.began;
-            self.extended_until = None;
-            self.warned_for = None;
+            self.until = None;
+            self.warned_of_idle = None;
+            self.warned_of_age = None;
             self.stage = Stage::Active;
         }
+        begins
     }
 
     /// A piece of work began or ended.
@@ -133,7 +140,7 @@ impl Lifecycle {
     pub(crate) fn extend(&mut self, now: Instant, by: Duration) {
         // Beyond the end of the clock is as late as there is.
         let until = now.checked_add(by).map(|until| self.moment(until));
-        self.extended_until = Some(until.unwrap_or(Moment(NonZeroU64::MAX)));
+        self.until = Some(until.unwrap_or(Moment(NonZeroU64::MAX)));
     }
 
     /// Follows a change of policy. Deadlines that passed while only observed are due at once.
@@ -147,14 +154,15 @@ impl Lifecycle {
     /// Begins the drain. The first reason wins; a later call only brings the hard end nearer.
     pub(crate) fn drain(&mut self, reason: EndReason, until: Option<Instant>) {
         let until = if self.is_draining() {
-            earlier(self.drain_until(), until)
+            earlier(self.until(), until)
         } else {
             self.stage = Stage::Draining(reason);
             until
         };
-        self.drain_until = until.map(|until| self.moment(until));
+        self.until = until.map(|until| self.moment(until));
     }
 
+    #[inline]
     pub(crate) fn is_draining(&self) -> bool {
         matches!(self.stage, Stage::Draining(_))
     }
@@ -171,8 +179,28 @@ impl Lifecycle {
         self.instant(self.last_activity)
     }
 
-    fn drain_until(&self) -> Option<Instant> {
-        self.drain_until.map(|until| self.instant(until))
+    fn until(&self) -> Option<Instant> {
+        self.until.map(|until| self.instant(until))
+    }
+
+    /// The end that no activity moves: max age, or the hard end of a drain.
+    pub(crate) fn fixed_end(&self, limits: &EffectiveLimits) -> Option<Instant> {
+        match self.stage {
+            Stage::Draining(_) => self.until(),
+            Stage::Active | Stage::Ghost => self.age_deadline(limits),
+        }
+    }
+
+    /// Until when `Session::expiring` has extended it.
+    pub(crate) fn extended(&self) -> Option<Instant> {
+        self.until().filter(|_| !self.is_draining())
+    }
+
+    /// Whether activity alone can bring something nearer than it was: after a warning the next
+    /// approach has to be warned of again.
+    #[inline]
+    pub(crate) fn has_warned(&self) -> bool {
+        self.warned_of_idle.is_some()
     }
 
     /// What is due at `now`. Ask again after every action until it answers `Rest` or `End`.
@@ -180,7 +208,7 @@ impl Lifecycle {
         let stuck = self.stuck_at(load, limits).is_some_and(|at| at <= now);
         match self.stage {
             Stage::Draining(reason) => {
-                let until = self.drain_until();
+                let until = self.until();
                 if load.at_rest {
                     Action::End { reason, hard: false }
                 } else if stuck || until.is_some_and(|until| until <= now) {
@@ -214,15 +242,17 @@ impl Lifecycle {
     pub(crate) fn wake_at(&self, load: Load, limits: &EffectiveLimits) -> Option<Instant> {
         let stuck = self.stuck_at(load, limits);
         match self.stage {
-            Stage::Draining(_) => earlier(self.drain_until(), stuck),
+            Stage::Draining(_) => earlier(self.until(), stuck),
             Stage::Ghost => None,
             Stage::Active => {
-                let nearest = self.nearest(load, limits).map(|(at, _)| at);
+                let nearest = self.nearest(load, limits);
                 let warn = match (nearest, limits.warn_before, self.mode) {
-                    (Some(at), Some(before), Mode::Enforce) if !self.has_warned_for(at) => at.checked_sub(before),
+                    (Some((at, reason)), Some(before), Mode::Enforce) if !self.has_warned_of(at, reason) => {
+                        at.checked_sub(before)
+                    }
                     _ => None,
                 };
-                earlier(earlier(nearest, warn), stuck)
+                earlier(earlier(nearest.map(|(at, _)| at), warn), stuck)
             }
         }
     }
@@ -230,13 +260,18 @@ impl Lifecycle {
     /// When the session will end if nothing more happens: the nearer of idle and max age.
     pub(crate) fn expires_at(&self, load: Load, limits: &EffectiveLimits) -> Option<Instant> {
         match self.stage {
-            Stage::Draining(_) => self.drain_until(),
+            Stage::Draining(_) => self.until(),
             Stage::Active | Stage::Ghost => self.nearest(load, limits).map(|(at, _)| at),
         }
     }
 
-    fn has_warned_for(&self, deadline: Instant) -> bool {
-        self.warned_for == Some(self.moment(deadline))
+    fn age_deadline(&self, limits: &EffectiveLimits) -> Option<Instant> {
+        limits.max_age.and_then(|limit| self.instant(self.began).checked_add(limit))
+    }
+
+    fn has_warned_of(&self, deadline: Instant, reason: EndReason) -> bool {
+        let warned = if reason == EndReason::MaxAge { self.warned_of_age } else { self.warned_of_idle };
+        warned == Some(self.moment(deadline))
     }
 
     fn warning(&mut self, now: Instant, load: Load, limits: &EffectiveLimits) -> Action {
@@ -244,10 +279,14 @@ impl Lifecycle {
             return Action::Rest;
         };
         let remaining = at.saturating_duration_since(now);
-        if remaining > before || self.has_warned_for(at) {
+        if remaining > before || self.has_warned_of(at, reason) {
             return Action::Rest;
         }
-        self.warned_for = Some(self.moment(at));
+        let moment = Some(self.moment(at));
+        match reason {
+            EndReason::MaxAge => self.warned_of_age = moment,
+            _ => self.warned_of_idle = moment,
+        }
         Action::Warn { reason, remaining }
     }
 
@@ -260,9 +299,9 @@ impl Lifecycle {
             limits
                 .idle_timeout
                 .and_then(|limit| self.last_activity().checked_add(limit))
-                .map(|at| self.extended_until.map_or(at, |until| self.instant(until).max(at)))
+                .map(|at| self.until().map_or(at, |until| until.max(at)))
         };
-        let age = limits.max_age.and_then(|limit| self.instant(self.began).checked_add(limit));
+        let age = self.age_deadline(limits);
         match (idle, age) {
             (Some(idle), Some(age)) if idle < age => Some((idle, EndReason::IdleTimeout)),
             (Some(idle), None) => Some((idle, EndReason::IdleTimeout)),

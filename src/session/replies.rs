@@ -156,5 +156,8 @@ impl<T> Drop for Reply<T> {
         if let (Some(_), Some(caller)) = (&self.tx, &self.caller) {
             caller.tell_unserved();
         }
+        // Caught here: a panic that got out would end the drop of `FuturesUnordered` half-way, and
+        // the callers of the rest would wait for ever.
+        drop_quietly(self.source.take());
     }
 }

@@ -201,9 +201,10 @@ impl<A: Session> Body<A> {
 
     /// Carries out what handlers staged. True if running items were removed.
     fn merge(&mut self) -> bool {
-        if !self.ctx.has_staged() {
-            return false;
-        }
+        self.ctx.has_staged() && self.merge_staged()
+    }
+
+    fn merge_staged(&mut self) -> bool {
         let agenda = self.agenda.get_or_insert_default();
         let mut removed = Vec::new();
         let mut staged = mem::take(&mut self.ctx.extras().staged);

@@ -2,8 +2,8 @@
 //!
 //! Ground rules of a poll, in this order, and why:
 //!
-//! 1. The alarm is polled first: the cooperative budget that the actor's own futures use up would
-//!    hide it.
+//! 1. The alarm is looked at first: the cooperative budget that the actor's own futures use up
+//!    would hide it.
 //! 2. The actor runs: waits, leftovers, mail, spawned items, all from one budget, so that a flood
 //!    yields to the neighbours. Then the replies in the making, which no wait holds up.
 //! 3. What happened is noted, with at most one look at the clock.
@@ -85,7 +85,12 @@ pub(super) struct Ran {
 
 /// What the task does after a poll.
 enum Turn {
-    Rest { more: bool },
+    Rest {
+        /// The budget was spent: poll again at once.
+        more: bool,
+        /// Look again by then, if something has moved nearer.
+        wake_at: Option<Instant>,
+    },
     End(End),
 }
 
@@ -121,14 +126,17 @@ impl<A: Session> Future for SessionTask<A> {
         let _inside = inside::enter(Arc::as_ptr(body.ctx.hub()).cast());
         let span = body.span.clone();
         let _entered = span.enter();
-        body.ctx.vitals.wake_with(cx.waker());
+        if !body.started {
+            body.ctx.vitals.wake_with(cx.waker());
+        }
 
-        let fired = this.alarm.as_mut().fired(cx);
+        let fired = this.alarm.as_mut().fired();
         let turn = catch_unwind(AssertUnwindSafe(|| body.turn(cx, fired)));
         let end = match turn {
-            Ok(Turn::Rest { more }) => {
-                let wake_at = body.wake_at();
-                this.alarm.arm(wake_at, cx);
+            Ok(Turn::Rest { more, wake_at }) => {
+                if wake_at.is_some() {
+                    this.alarm.arm(wake_at, cx);
+                }
                 if more {
                     cx.waker().wake_by_ref();
                 }
@@ -166,13 +174,13 @@ impl<A: Session> Body<A> {
                     None => continue,
                 }
             }
-            let happened = self.note(&mut now);
-            if !(happened || due || self.ctx.lifecycle.is_draining()) {
-                return Turn::Rest { more };
+            let news = self.note(&mut now);
+            if !(news || due || self.ctx.lifecycle.is_draining()) {
+                return Turn::Rest { more, wake_at: None };
             }
             let now = *now.get_or_insert_with(Instant::now);
             match self.decide(now, mailbox_empty, cx) {
-                Decision::Rest => return Turn::Rest { more },
+                Decision::Rest => return Turn::Rest { more, wake_at: self.wake_at() },
                 Decision::Again => due = true,
                 Decision::End(end) => return Turn::End(end),
             }
@@ -239,7 +247,9 @@ impl<A: Session> Body<A> {
         Some(End::stopped(draining.unwrap_or(EndReason::Stopped)))
     }
 
-    /// Notes what has happened since the last time. True if anything did.
+    /// Notes what has happened since the last time. True if something may have come nearer by it,
+    /// so that it has to be decided on. Activity alone only moves a deadline away, and the alarm is
+    /// left to find that out when it fires: this is all that an ordinary message costs.
     fn note(&mut self, now: &mut Option<Instant>) -> bool {
         let ctx = &mut self.ctx;
         let vitals = &ctx.vitals;
@@ -250,11 +260,13 @@ impl<A: Session> Body<A> {
             return false;
         }
         let now = *now.get_or_insert_with(Instant::now);
+        let mut news = progress || ctx.limits_changed || ctx.lifecycle.has_warned();
         if ctx.message_handled {
-            ctx.lifecycle.message(now);
+            news |= ctx.lifecycle.message(now);
         }
         if activity {
-            ctx.lifecycle.activity(now);
+            let since_opened = ctx.lifecycle.activity(now);
+            vitals.set_activity(since_opened);
         }
         if progress {
             ctx.lifecycle.progress(now);
@@ -265,7 +277,6 @@ impl<A: Session> Body<A> {
         ctx.activity = false;
         ctx.message_handled = false;
         ctx.limits_changed = false;
-        vitals.set_activity(ctx.lifecycle.last_activity());
-        true
+        news
     }
 }

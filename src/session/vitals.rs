@@ -3,7 +3,7 @@
 //! Ground rules: the session's own task writes the published figures, with plain relaxed stores,
 //! once per poll at most; they are figures for people and for choosing whom to evict, and nothing
 //! is decided by reading two of them together. The exceptions have several writers and say so:
-//! `touched` (openers), `holds` (guards), `wishes` (whoever asks for an end).
+//! `last_activity` (openers as well), `holds` (guards), `wishes` (whoever asks for an end).
 
 use std::{
     sync::{
@@ -70,9 +70,10 @@ pub(crate) struct Vitals {
     ruling: Mutex<Option<Arc<Ruling>>>,
     opened: AtomicU64,
     last_activity: AtomicU64,
-    /// When the key was last opened while live; written by openers under the entry lock.
-    touched: AtomicU64,
-    expires: AtomicU64,
+    /// The end that no activity moves: max age, or the hard end of a drain.
+    fixed_end: AtomicU64,
+    /// Until when an idle end was put off; 0 if it was not.
+    extended: AtomicU64,
     busy_since: AtomicU64,
     handled: AtomicU64,
     in_flight: AtomicU32,
@@ -106,8 +107,8 @@ impl Vitals {
             ruling: Mutex::new(None),
             opened: AtomicU64::new(0),
             last_activity: AtomicU64::new(0),
-            touched: AtomicU64::new(0),
-            expires: AtomicU64::new(NEVER),
+            fixed_end: AtomicU64::new(NEVER),
+            extended: AtomicU64::new(0),
             busy_since: AtomicU64::new(NEVER),
             handled: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
@@ -152,6 +153,7 @@ impl Vitals {
     }
 
     /// Takes all wishes. One relaxed load when there is none, which is nearly always.
+    #[inline]
     pub(crate) fn take_wishes(&self) -> Wishes {
         if self.wishes.load(Ordering::Relaxed) == 0 {
             return Wishes(0);
@@ -159,15 +161,14 @@ impl Vitals {
         Wishes(self.wishes.swap(0, Ordering::SeqCst))
     }
 
-    /// Remembers the task's waker. A task keeps one waker for life, so the first call is enough.
+    /// Remembers the task's waker, at its first poll. A task keeps one waker for life.
     pub(crate) fn wake_with(&self, waker: &Waker) {
-        if self.waker.get().is_none() {
-            let _ = self.waker.set(waker.clone());
-            fence(Ordering::SeqCst);
-        }
+        let _ = self.waker.set(waker.clone());
+        // Pairs with the fence in `wish`.
+        fence(Ordering::SeqCst);
     }
 
-    fn wake(&self) {
+    pub(crate) fn wake(&self) {
         if let Some(waker) = self.waker.get() {
             waker.wake_by_ref();
         }
@@ -176,15 +177,7 @@ impl Vitals {
     /// The key was opened while live: an address is good for `idle_timeout` from now on. Called
     /// under the entry lock, so an idle end either sees it or has already left the directory.
     pub(crate) fn touch(&self, now: Instant) {
-        self.touched.fetch_max(self.clock.nanos(now), Ordering::Relaxed);
-    }
-
-    /// The last `touch`, if there was one.
-    pub(crate) fn touched(&self) -> Option<Instant> {
-        match self.touched.load(Ordering::Relaxed) {
-            0 => None,
-            nanos => Some(self.clock.instant(nanos)),
-        }
+        self.last_activity.fetch_max(self.clock.nanos(now), Ordering::Relaxed);
     }
 
     /// Marks it as chosen to make room. False if it already was.
@@ -220,12 +213,14 @@ impl Vitals {
     }
 
     /// How many are alive.
+    #[inline]
     pub(crate) fn holds(&self) -> u32 {
         self.holds.load(Ordering::Acquire) / HOLD
     }
 
     /// How many are alive, whether any began or ended since this was last asked, and whether an
     /// end was among them that counts as activity. For the task.
+    #[inline]
     pub(crate) fn take_hold_news(&self) -> (u32, bool, bool) {
         let mut word = self.holds.load(Ordering::Acquire);
         if word & HOLD_NEWS != 0 {
@@ -248,11 +243,16 @@ impl Vitals {
         drop(old);
     }
 
-    pub(crate) fn set_activity(&self, at: Instant) {
-        self.last_activity.store(self.clock.nanos(at), Ordering::Relaxed);
+    /// The last activity, in nanoseconds since the session was opened. A plain store: an opener's
+    /// `touch` that it overwrites is a moment older at most.
+    #[inline]
+    pub(crate) fn set_activity(&self, since_opened: u64) {
+        let nanos = self.opened.load(Ordering::Relaxed).saturating_add(since_opened);
+        self.last_activity.store(nanos, Ordering::Relaxed);
     }
 
     /// One more message was given to a handler. Only the task writes it: a plain load and store.
+    #[inline]
     pub(crate) fn count_handled(&self) {
         let handled = self.handled.load(Ordering::Relaxed);
         self.handled.store(handled + 1, Ordering::Relaxed);
@@ -262,9 +262,11 @@ impl Vitals {
         self.handled.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn set_expiry(&self, at: Option<Instant>) {
-        let nanos = at.map_or(NEVER, |at| self.clock.nanos(at));
-        self.expires.store(nanos, Ordering::Relaxed);
+    pub(crate) fn set_expiry(&self, fixed_end: Option<Instant>, extended: Option<Instant>) {
+        let nanos = fixed_end.map_or(NEVER, |at| self.clock.nanos(at));
+        self.fixed_end.store(nanos, Ordering::Relaxed);
+        let nanos = extended.map_or(0, |at| self.clock.nanos(at));
+        self.extended.store(nanos, Ordering::Relaxed);
     }
 
     /// How much is in flight, and since when it has made no progress.
@@ -284,9 +286,13 @@ impl Vitals {
         self.clock.instant(self.opened.load(Ordering::Relaxed))
     }
 
-    /// Nanoseconds of the registry's clock; comparable between sessions of one registry.
+    pub(crate) fn last_activity(&self) -> Instant {
+        self.clock.instant(self.idle_since())
+    }
+
+    /// As `last_activity`, in nanoseconds of the registry's clock.
     pub(crate) fn idle_since(&self) -> u64 {
-        self.last_activity.load(Ordering::Relaxed).max(self.touched.load(Ordering::Relaxed))
+        self.last_activity.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_busy(&self) -> bool {
@@ -295,9 +301,20 @@ impl Vitals {
 
     /// When it will end if nothing more happens; `None` is never.
     pub(crate) fn expires_at(&self) -> Option<Instant> {
-        match self.expires.load(Ordering::Relaxed) {
+        let fixed_end = match self.fixed_end.load(Ordering::Relaxed) {
             NEVER => None,
             nanos => Some(self.clock.instant(nanos)),
+        };
+        if self.phase() == VitalPhase::Draining || self.is_busy() {
+            return fixed_end;
+        }
+        let idle_timeout = self.ruling.lock().as_ref().and_then(|ruling| ruling.limits.idle_timeout);
+        let extended = self.clock.instant(self.extended.load(Ordering::Relaxed));
+        let idle_end =
+            idle_timeout.and_then(|limit| self.last_activity().checked_add(limit)).map(|at| at.max(extended));
+        match (idle_end, fixed_end) {
+            (Some(idle), Some(fixed)) => Some(idle.min(fixed)),
+            (idle, fixed) => idle.or(fixed),
         }
     }
 
@@ -324,7 +341,7 @@ impl Vitals {
             },
             opened_at: self.clock.wall(opened),
             age: since(opened),
-            idle: if in_flight > 0 { Duration::ZERO } else { since(self.clock.instant(self.idle_since())) },
+            idle: if in_flight > 0 { Duration::ZERO } else { since(self.last_activity()) },
             handled: self.handled.load(Ordering::Relaxed),
             in_flight,
             busy_since: busy_since.map(|at| self.clock.wall(at)),
