@@ -11,8 +11,9 @@ use crate::{registry::hub::Hub, session::Session, start::Start};
 /// Why no slot was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Full {
-    /// As many as `limit` are taken.
-    AtLimit { limit: usize },
+    /// As many as `limit` are taken. `over`: even more are, since the limit was lowered; one that is
+    /// freed then makes no room.
+    AtLimit { limit: usize, over: bool },
     /// The registry is shutting down.
     Closed,
 }
@@ -88,7 +89,7 @@ impl<A: Session> Capacity<A> {
             return Err(Full::Closed);
         }
         match state.limit {
-            Some(limit) if state.used >= limit => Err(Full::AtLimit { limit }),
+            Some(limit) if state.used >= limit => Err(Full::AtLimit { limit, over: state.used > limit }),
             _ => {
                 state.used += 1;
                 Ok(())

@@ -6,6 +6,8 @@
 //! its entry unchanged is the true oldest, at a cost of one step for each session that was active
 //! since the last eviction, and of nothing at all where evictions never happen: the heap is built
 //! at the first.
+//!
+//! Lock: a leaf but for that first time, when the journal is asked for its live sessions inside of it.
 
 use std::{
     cmp::Reverse,
@@ -72,6 +74,9 @@ impl Eviction {
             *guard = Some(live().iter().map(|vitals| candidate(vitals.idle_since(), vitals)).collect());
         }
         let heap = guard.as_mut()?;
+        // Put back when somebody is chosen: what was looked at once is not looked at again.
+        let mut busy = Vec::new();
+        let mut chosen = None;
         while let Some(Reverse(oldest)) = heap.pop() {
             let Some(vitals) = oldest.vitals.upgrade() else {
                 continue;
@@ -85,20 +90,17 @@ impl Eviction {
             }
             let idle_since = vitals.idle_since();
             if vitals.is_busy() {
-                if oldest.idle_since >= now {
-                    // It was put back as of now: everybody has been looked at.
-                    heap.push(Reverse(oldest));
-                    return None;
-                }
                 // Its idle time begins when its work ends, which is not before now.
-                heap.push(candidate(now, &vitals));
+                busy.push(candidate(now, &vitals));
             } else if idle_since > oldest.idle_since && oldest.idle_since < now {
                 heap.push(candidate(idle_since, &vitals));
             } else if vitals.make_victim() {
-                return Some(vitals);
+                chosen = Some(vitals);
+                break;
             }
         }
-        None
+        heap.extend(busy);
+        chosen
     }
 }
 

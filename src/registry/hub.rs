@@ -215,16 +215,16 @@ impl<A: Session> Hub<A> {
         start: Box<Start<A>>,
         use_route: &mut dyn FnMut(&Route<A>) -> T,
     ) -> Result<T, OpenError> {
-        let limit = match full {
-            Full::AtLimit { limit } => limit,
+        let (limit, over) = match full {
+            Full::AtLimit { limit, over } => (limit, over),
             Full::Closed => {
                 start.forget();
                 return Err(OpenError::ShuttingDown);
             }
         };
         let victim = match self.rules().policy.get_on_full() {
-            OnFull::EvictIdle => self.choose_victim(),
-            OnFull::Reject => None,
+            OnFull::EvictIdle if !over => self.choose_victim(),
+            OnFull::EvictIdle | OnFull::Reject => None,
         };
         let Some(victim) = victim else {
             start.forget();
