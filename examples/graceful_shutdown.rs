@@ -18,7 +18,7 @@ impl Actor for Agent {
 }
 
 impl Session for Agent {
-    /// The gateway is going down: the place to tell the user, or to store what must be kept.
+    /// Only for who has work to finish: the place to tell the user. What must be kept is stored in `stopped`.
     fn draining(&mut self, reason: EndReason, ctx: &mut Self::Context) {
         println!("[{}] draining ({reason})", ctx.key());
     }

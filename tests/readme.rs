@@ -1,5 +1,7 @@
-//! The configuration in the README is one that the crate reads. (Its Rust code is run by the doc tests.)
+//! What README and CONTRIBUTING say of the crate still holds. (The README's Rust code is run by the doc tests.)
 
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use session_actors::{Limits, Mode, OnFull, Policy};
@@ -26,4 +28,22 @@ fn the_configuration_in_the_readme_is_read() {
         .exclude("persistent:*")
         .rule("hook:*", Limits::new().idle_timeout(Duration::from_secs(5 * 60)));
     assert_eq!(policy, expected);
+}
+
+#[test]
+fn the_map_in_contributing_names_every_file() {
+    let map = include_str!("../CONTRIBUTING.md");
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut folders = vec![src.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder of the crate") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let file = path.strip_prefix(&src).expect("below src").to_string_lossy().replace('\\', "/");
+                assert!(map.contains(&format!("`{file}`")), "CONTRIBUTING.md has no line for src/{file}");
+            }
+        }
+    }
 }

@@ -48,7 +48,7 @@ pub(crate) async fn events(
 }
 
 /// Ends when the registry has ended. A client that reads too slowly makes the watch lag, and nothing else wait.
-fn frames(watch: Watch, heartbeat: Duration) -> impl Stream<Item = Result<Bytes, GatewayError>> {
+pub(crate) fn frames(watch: Watch, heartbeat: Duration) -> impl Stream<Item = Result<Bytes, GatewayError>> {
     let beat = interval_at(Instant::now() + heartbeat, heartbeat);
     let live = stream::unfold((watch, beat), |(mut watch, mut beat)| async move {
         let frame = tokio::select! {

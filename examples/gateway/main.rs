@@ -9,7 +9,7 @@
 //! | route | does |
 //! |---|---|
 //! | `POST /hooks/{source}/{id}` | a JSON webhook, into the session `hook:{source}:{id}`; answers with its view |
-//! | `GET /ws/{user}` | a WebSocket chat, in the session `user:{user}`; several sockets may share it |
+//! | `GET /ws/{user}` | a WebSocket chat, in the session `user:{user}`; several sockets may share it (`protocol.rs`) |
 //! | `GET /sessions`, `GET /sessions/{key}` | what is live, its limits and the time it has left |
 //! | `DELETE /sessions/{key}` | ends a session, answers with what it leaves |
 //! | `GET /events` | server-sent events: a snapshot, then every event; resumes after `Last-Event-ID` |
@@ -130,6 +130,7 @@ try:
   curl -H 'X-GitHub-Event: issues' -d '{{\"action\": \"opened\"}}' http://{addr}/hooks/github/octo/repo
   curl{token} http://{addr}/sessions
   curl{token} -X DELETE http://{addr}/sessions/hook:github:octo/repo
+  curl -d '{{}}' 'http://{addr}/hooks/demo/slow?work_ms=5000'    and Ctrl-C here meanwhile: it finishes first
   a WebSocket client on ws://{addr}/ws/ada, in two windows; say something, then /slow 5"
     );
 }

@@ -119,12 +119,14 @@ pub(crate) enum ServerEvent {
 
 impl ServerEvent {
     pub(crate) fn warning(reason: EndReason, remaining: Duration) -> Self {
-        let spoken = format!("{:?}", Duration::from_millis(remaining.as_millis() as u64));
+        let remaining_ms = remaining.as_millis() as u64;
+        // To a tenth of a second: nobody wants to read "14s 998ms".
+        let spoken = humantime::format_duration(Duration::from_millis((remaining_ms + 50) / 100 * 100));
         let message = match reason {
             EndReason::IdleTimeout => format!("this session ends in {spoken} unless somebody says something"),
             _ => format!("this session ends in {spoken} whatever is said ({reason}); connect again for a new one"),
         };
-        Self::Warning { reason, remaining_ms: remaining.as_millis() as u64, message }
+        Self::Warning { reason, remaining_ms, message }
     }
 
     pub(crate) fn to_json(&self) -> String {

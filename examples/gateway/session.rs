@@ -5,6 +5,7 @@
 //! different limits by key.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
 use session_actors::{EndReason, Session, SessionContext, SessionKey, Warning};
@@ -76,12 +77,7 @@ impl Handler<Deliver> for GatewaySession {
 
     /// The work is the session's: while it runs the session is not idle, and at shutdown it is waited for.
     fn handle(&mut self, Deliver { delivery, work }: Deliver, _: &mut Self::Context) -> Self::Result {
-        let work = async move {
-            if !work.is_zero() {
-                sleep(work).await;
-            }
-        };
-        Box::pin(work.into_actor(self).map(|(), session, ctx| match session {
+        Box::pin(busy_for(work).into_actor(self).map(|(), session, ctx| match session {
             Self::Hook(hook) => Ok(hook.take(delivery, (ctx.key().clone(), ctx.id(), ctx.limits()))),
             Self::Chat(_) => Err(NotAHook),
         }))
@@ -110,13 +106,8 @@ impl Handler<Say> for GatewaySession {
 
     fn handle(&mut self, say: Say, _: &mut Self::Context) -> Self::Result {
         let turn = self.chat().and_then(|chat| chat.hear(&say));
-        let think = if turn.is_some() { say.think } else { std::time::Duration::ZERO };
-        let thinking = async move {
-            if !think.is_zero() {
-                sleep(think).await;
-            }
-        };
-        Box::pin(thinking.into_actor(self).map(move |(), session, _| {
+        let think = if turn.is_some() { say.think } else { Duration::ZERO };
+        Box::pin(busy_for(think).into_actor(self).map(move |(), session, _| {
             if let (Some(turn), Some(chat)) = (turn, session.chat()) {
                 chat.reply(turn, &say);
             }
@@ -132,5 +123,12 @@ impl Handler<Leave> for GatewaySession {
         if let Some(chat) = self.chat() {
             chat.leave(&leave);
         }
+    }
+}
+
+/// What a real gateway would do here: call a model, a database, another service.
+async fn busy_for(time: Duration) {
+    if !time.is_zero() {
+        sleep(time).await;
     }
 }

@@ -21,12 +21,12 @@ async fn admin_routes_want_the_token_once_one_is_set() {
             with(method, path, wrong).await.is_error(401, "unauthorized");
         }
     }
-    with("GET", "/sessions", "Bearer open sesame").await.is_ok();
-    with("GET", "/sessions", "bearer open sesame").await.is_ok();
+    with("GET", "/sessions", "Bearer open sesame").await.ok();
+    with("GET", "/sessions", "bearer open sesame").await.ok();
     with("DELETE", "/sessions/user:ada", "Bearer open sesame").await.is_error(404, "no_session");
 
-    gateway.get("/health").await.is_ok();
-    gateway.post("/hooks/github/x", "{}").await.is_ok();
+    gateway.get("/health").await.ok();
+    gateway.post("/hooks/github/x", "{}").await.ok();
     gateway.join("ada").await;
 }
 
@@ -34,10 +34,10 @@ async fn admin_routes_want_the_token_once_one_is_set() {
 async fn sessions_are_listed_oldest_first_by_prefix_and_up_to_a_limit() {
     let gateway = TestGateway::start(LASTING);
     for path in ["/hooks/github/b", "/hooks/github/a", "/hooks/stripe/c"] {
-        gateway.post(path, "{}").await.is_ok();
+        gateway.post(path, "{}").await.ok();
     }
     let keys = async |path: &str| {
-        let listed = gateway.get(path).await.is_ok();
+        let listed = gateway.get(path).await.ok();
         let sessions = listed["sessions"].as_array().expect("a list").iter();
         let keys: Vec<_> = sessions.map(|session| session["key"].as_str().expect("a key").to_owned()).collect();
         (keys, listed["matching"].as_u64().expect("a number"))
@@ -53,6 +53,7 @@ async fn sessions_are_listed_oldest_first_by_prefix_and_up_to_a_limit() {
 #[actix_web::test]
 async fn a_key_may_be_written_in_a_path_whatever_is_in_it() {
     let gateway = TestGateway::start(LASTING);
+    let mut events = gateway.events("/events").await;
     for (key, path) in [
         ("hook:github:octo/repo", "hook:github:octo/repo"),
         ("hook:github:octo/repo", "hook%3Agithub%3Aocto%2Frepo"),
@@ -63,8 +64,10 @@ async fn a_key_may_be_written_in_a_path_whatever_is_in_it() {
         ("user:a//b/", "user:a//b/"),
     ] {
         gateway.server.gateway.registry.open(key).expect("opened");
-        assert_eq!(gateway.get(&format!("/sessions/{path}")).await.is_ok()["key"], json!(key));
-        let ended = gateway.delete(&format!("/sessions/{path}")).await.is_ok();
+        // It is live once it runs, on a thread of its own.
+        assert_eq!(events.until("opened").await.data["key"], json!(key));
+        assert_eq!(gateway.get(&format!("/sessions/{path}")).await.ok()["key"], json!(key));
+        let ended = gateway.delete(&format!("/sessions/{path}")).await.ok();
         assert_eq!((&ended["key"], &ended["ended"]["reason"]), (&json!(key), &json!("closed")));
         gateway.delete(&format!("/sessions/{path}")).await.is_error(404, "no_session");
     }
@@ -77,9 +80,9 @@ async fn a_key_may_be_written_in_a_path_whatever_is_in_it() {
 async fn an_ended_session_leaves_its_account() {
     let gateway = TestGateway::start(LASTING);
     for _ in 0..3 {
-        gateway.post("/hooks/github/x", "{}").await.is_ok();
+        gateway.post("/hooks/github/x", "{}").await.ok();
     }
-    let ended = &gateway.delete("/sessions/hook:github:x").await.is_ok()["ended"];
+    let ended = &gateway.delete("/sessions/hook:github:x").await.ok()["ended"];
     assert_eq!((&ended["reason"], &ended["handled"], &ended["cut"]), (&json!("closed"), &json!(3), &json!(0)));
     assert!(ended["age_ms"].is_u64() && ended["idle_ms"].is_u64(), "{ended}");
 }
@@ -88,7 +91,7 @@ async fn an_ended_session_leaves_its_account() {
 async fn looking_keeps_no_session_alive() {
     let gateway = TestGateway::start("[sessions]\nidle_timeout = \"300ms\"");
     let mut events = gateway.events("/events").await;
-    gateway.post("/hooks/github/x", "{}").await.is_ok();
+    gateway.post("/hooks/github/x", "{}").await.ok();
     events.until("opened").await;
     let looking = async {
         loop {
@@ -116,5 +119,5 @@ async fn what_no_route_takes_is_answered_in_json() {
         refused.is_error(405, "wrong_method");
         assert_eq!(refused.header("Allow"), allow);
     }
-    assert_eq!(gateway.get("/health").await.is_ok(), json!({ "status": "ok", "live": 0 }));
+    assert_eq!(gateway.get("/health").await.ok(), json!({ "status": "ok", "live": 0 }));
 }

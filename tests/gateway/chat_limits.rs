@@ -103,7 +103,7 @@ async fn frames_that_are_no_text_close_their_socket() {
 
 #[actix_web::test]
 async fn a_peer_that_answers_no_ping_is_dropped_and_one_that_does_stays() {
-    let gateway = TestGateway::start("[chat]\nping_every = \"100ms\"\nping_timeout = \"350ms\"");
+    let gateway = TestGateway::start("[chat]\nping_every = \"200ms\"\nping_timeout = \"1s\"");
     let (mut alive, _) = gateway.join("ada").await;
     // A handshake and then silence: the connection is open, and nobody reads or writes.
     let mut silent = TcpStream::connect(gateway.server.addr).await.expect("connected");
@@ -123,17 +123,20 @@ async fn a_socket_that_does_not_read_is_dropped_and_holds_nobody_up() {
     let (mut deaf, joined) = gateway.join("ada").await;
     let text = "x".repeat(60_000);
     // What the kernel buffers for the deaf one is some megabytes at most.
-    let left = 'talking: loop {
-        talks.say(&text).await;
-        loop {
-            let event = talks.event().await;
-            if event["event"] == "socket_left" {
-                break 'talking event;
-            }
-            if event["event"] == "reply" {
-                break;
+    let left = 'talking: {
+        for _ in 0..2000 {
+            talks.say(&text).await;
+            loop {
+                let event = talks.event().await;
+                if event["event"] == "socket_left" {
+                    break 'talking event;
+                }
+                if event["event"] == "reply" {
+                    break;
+                }
             }
         }
+        panic!("240 MB wait for a socket that reads nothing");
     };
     assert_eq!((&left["socket"], &left["why"]), (&joined["socket"], &json!("too_slow")));
     // It reads after all, and finds the reason behind what it missed.

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::support::{LASTING, PATIENCE, Panic, TestGateway, answer};
 
-const IDLE: &str = "[sessions]\nrules = [{ match = \"hook:*\", idle_timeout = \"300ms\", warn_before = \"100ms\" }]";
+const IDLE: &str = "[sessions]\nrules = [{ match = \"hook:*\", idle_timeout = \"1s\", warn_before = \"200ms\" }]";
 const SIGNED: &str = "[hooks.secrets]\ngithub = \"it's a secret\"\n[sessions]\nidle_timeout = \"1h\"";
 
 #[actix_web::test]
@@ -22,17 +22,23 @@ async fn a_github_webhook_opens_a_session_that_ends_at_its_idle_time() {
 
     let request = gateway.request("POST", "/hooks/github/octo/repo");
     let request = request.insert_header(("X-GitHub-Event", "issues")).insert_header(("X-GitHub-Delivery", "d-1"));
-    let view = answer(request.send_json(&json!({ "action": "opened" })).await.expect("an answer")).await.is_ok();
+    let view = answer(request.send_json(&json!({ "action": "opened" })).await.expect("an answer")).await.ok();
     assert_eq!(view["session"], "hook:github:octo/repo");
     assert_eq!(view["received"], json!({ "event": "issues", "action": "opened", "delivery": "d-1", "bytes": 19 }));
-    assert_eq!(view["limits"]["idle_timeout"], "300ms");
+    assert_eq!(view["limits"]["idle_timeout"], "1s");
 
-    let listed = gateway.get("/sessions").await.is_ok();
-    let session = &listed["sessions"][0];
+    // The answer is out a moment before the session is at rest; until then its greatest age is what it has left.
+    let session = loop {
+        let mut listed = gateway.get("/sessions").await.ok();
+        let session = listed["sessions"][0].take();
+        if session["in_flight"] == 0 {
+            break session;
+        }
+    };
     assert_eq!(session["key"], "hook:github:octo/repo");
-    assert_eq!(session["limits"]["idle_timeout"], "300ms");
+    assert_eq!(session["limits"]["idle_timeout"], "1s");
     let left = session["expires_in_ms"].as_u64().expect("the time it has left");
-    assert!((1..=300).contains(&left), "{session}");
+    assert!((1..=1000).contains(&left), "{session}");
 
     assert_eq!(events.until("opened").await.data["key"], "hook:github:octo/repo");
     assert_eq!(events.until("warned").await.data["reason"], "idle_timeout");
@@ -47,14 +53,14 @@ async fn deliveries_are_counted_and_a_repeated_one_is_not() {
     let deliver = async |delivery: &str| {
         let request = gateway.request("POST", "/hooks/github/7").insert_header(("X-GitHub-Event", "push"));
         let request = request.insert_header(("X-GitHub-Delivery", delivery));
-        answer(request.send_body("{}").await.expect("an answer")).await.is_ok()
+        answer(request.send_body("{}").await.expect("an answer")).await.ok()
     };
     assert_eq!(deliver("d-1").await["duplicate"], false);
     let again = deliver("d-1").await;
     assert_eq!((&again["duplicate"], &again["deliveries"]), (&json!(true), &json!(1)));
     assert_eq!(deliver("d-2").await["by_event"], json!({ "push": 2 }));
 
-    let other = gateway.post("/hooks/stripe/7", r#"{"type": "charge.succeeded"}"#).await.is_ok();
+    let other = gateway.post("/hooks/stripe/7", r#"{"type": "charge.succeeded"}"#).await.ok();
     assert_eq!((&other["received"]["event"], &other["deliveries"]), (&json!("charge.succeeded"), &json!(1)));
     assert_eq!(gateway.server.gateway.registry.len(), 2);
 }
@@ -62,8 +68,8 @@ async fn deliveries_are_counted_and_a_repeated_one_is_not() {
 #[actix_web::test]
 async fn a_slash_may_be_written_as_it_is_or_encoded() {
     let gateway = TestGateway::start(LASTING);
-    let plain = gateway.post("/hooks/github/octo/repo", "{}").await.is_ok();
-    let encoded = gateway.post("/hooks/github/octo%2Frepo", "{}").await.is_ok();
+    let plain = gateway.post("/hooks/github/octo/repo", "{}").await.ok();
+    let encoded = gateway.post("/hooks/github/octo%2Frepo", "{}").await.ok();
     assert_eq!(plain["id"], encoded["id"]);
 }
 
@@ -95,7 +101,7 @@ async fn what_is_refused_says_why_and_opens_nothing() {
 async fn a_body_over_the_limit_is_refused_announced_or_not() {
     let gateway = TestGateway::start("[limits]\nbody_bytes = 1000");
     let fits = format!("\"{}\"", "x".repeat(998));
-    gateway.post("/hooks/github/x", fits).await.is_ok();
+    gateway.post("/hooks/github/x", fits).await.ok();
     gateway.post("/hooks/github/y", " ".repeat(1001)).await.is_error(413, "too_large");
 
     let chunks = futures_util::stream::iter((0..11).map(|_| Ok::<_, std::io::Error>(" ".repeat(100).into())));
@@ -148,9 +154,9 @@ async fn a_source_with_a_secret_must_sign_what_it_sends() {
     }
     assert!(gateway.server.gateway.registry.is_empty());
 
-    deliver(Some(right.clone())).await.is_ok();
-    deliver(Some(format!("sha256={}", right["sha256=".len()..].to_uppercase()))).await.is_ok();
-    gateway.post("/hooks/gitlab/x", body).await.is_ok();
+    deliver(Some(right.clone())).await.ok();
+    deliver(Some(format!("sha256={}", right["sha256=".len()..].to_uppercase()))).await.ok();
+    gateway.post("/hooks/gitlab/x", body).await.ok();
 }
 
 fn sign(secret: &str, body: &str) -> String {
@@ -163,23 +169,23 @@ fn sign(secret: &str, body: &str) -> String {
 #[actix_web::test]
 async fn a_full_registry_says_when_to_come_back() {
     let gateway = TestGateway::start("[sessions]\nmax_sessions = 1");
-    gateway.post("/hooks/github/first", "{}").await.is_ok();
+    gateway.post("/hooks/github/first", "{}").await.ok();
     let refused = gateway.post("/hooks/github/second", "{}").await;
     refused.is_error(503, "at_capacity");
     assert!(refused.header("Retry-After").parse::<u64>().is_ok_and(|seconds| seconds > 0), "{refused:?}");
-    gateway.post("/hooks/github/first", "{}").await.is_ok();
+    gateway.post("/hooks/github/first", "{}").await.ok();
 }
 
 #[actix_web::test]
 async fn a_hook_that_is_worked_on_outlasts_the_idle_time() {
     let gateway = TestGateway::start(IDLE);
     let mut events = gateway.events("/events").await;
-    let view = gateway.post("/hooks/github/slow?work_ms=900", "{}").await.is_ok();
+    let view = gateway.post("/hooks/github/slow?work_ms=1200", "{}").await.ok();
     assert_eq!(view["deliveries"], 1);
     let ended = events.until("ended").await.data;
     assert_eq!(ended["reason"], "idle_timeout");
-    assert!(ended["age_ms"].as_u64().expect("its age") >= 1100, "{ended}");
-    assert!(ended["idle_ms"].as_u64().expect("its idle time") < 900, "{ended}");
+    assert!(ended["age_ms"].as_u64().expect("its age") >= 2100, "{ended}");
+    assert!(ended["idle_ms"].as_u64().expect("its idle time") < 2000, "{ended}");
 }
 
 #[actix_web::test]
@@ -196,6 +202,6 @@ async fn a_hook_whose_session_panics_is_told() {
     let (told, ()) = timeout(PATIENCE, futures_util::future::join(waiting, breaking)).await.expect("in time");
     told.is_error(500, "failed");
     // The gateway is as good as before.
-    let again = timeout(Duration::from_secs(5), gateway.post("/hooks/github/x", "{}")).await.expect("in time").is_ok();
+    let again = timeout(Duration::from_secs(5), gateway.post("/hooks/github/x", "{}")).await.expect("in time").ok();
     assert_eq!(again["deliveries"], 1);
 }

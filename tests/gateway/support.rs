@@ -124,7 +124,7 @@ impl Answer {
     }
 
     #[track_caller]
-    pub(crate) fn is_ok(self) -> Value {
+    pub(crate) fn ok(self) -> Value {
         assert_eq!(self.status, StatusCode::OK, "{self:?}");
         self.body
     }

@@ -1,0 +1,347 @@
+//! Promise 7, second half: deadlines are kept to the instant while the actor is blocked, and under
+//! whatever else stops the timers of a plain actix actor.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "support/guard.rs"]
+mod guard;
+mod support;
+
+use std::{future::pending, time::Duration};
+
+use actix::prelude::*;
+use session_actors::{EndReason, Ended, Limits, SendError, SessionRegistry, Unserved};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, advance, pause, sleep},
+};
+
+use crate::{
+    guard::{assert_due_now, assert_on_time},
+    support::{Atomic, Log, Ping, Probe, Run, Slow, SlowInContext, TakeHold, millis, next_end, registry, secs, settle},
+};
+
+/// Longer than any limit here.
+const EVER: Duration = Duration::from_secs(1_000_000);
+
+/// What keeps the actor busy for ever.
+#[derive(Clone, Copy, Debug)]
+enum Block {
+    /// `ctx.wait` on what never comes.
+    Wait,
+    /// A reply that blocks the mailbox.
+    Atomic,
+    /// A reply made in the context, by a future that never returns.
+    InContext,
+    /// A reply made outside of it.
+    Outside,
+}
+
+const BLOCKS: [Block; 4] = [Block::Wait, Block::Atomic, Block::InContext, Block::Outside];
+
+fn block(registry: &SessionRegistry<Probe>, key: &'static str, by: Block) {
+    match by {
+        Block::Wait => {
+            registry.do_send(key, Run::new(|probe, ctx| ctx.wait(pending::<()>().into_actor(probe)))).unwrap();
+        }
+        Block::Atomic => registry.do_send(key, Atomic(EVER)).unwrap(),
+        Block::InContext => registry.do_send(key, SlowInContext(EVER)).unwrap(),
+        Block::Outside => registry.do_send(key, Slow(EVER)).unwrap(),
+    }
+}
+
+/// How a session that is blocked for ever ends, and when, after `then` was done to it.
+async fn end_of(by: Block, limits: Limits, then: impl AsyncFnOnce(&SessionRegistry<Probe>)) -> (Ended, Duration) {
+    let log = Log::default();
+    let registry = registry(limits, &log);
+    let mut watch = registry.watch();
+    let began = Instant::now();
+    block(&registry, "blocked", by);
+    settle().await;
+    then(&registry).await;
+    let (_, ended) = next_end(&mut watch).await;
+    let took = began.elapsed();
+    assert_eq!(ended.age, took, "{by:?}");
+    assert_eq!(ended.cut, 1, "{by:?}");
+    assert_eq!(log.count("stopped"), 1, "{by:?}");
+    assert_eq!(log.alive(), 0, "{by:?}");
+    (ended, took)
+}
+
+#[actix::test]
+async fn max_age_and_then_its_drain_are_kept_while_the_actor_is_blocked() {
+    pause();
+    for by in BLOCKS {
+        let limits = Limits::never().max_age(secs(100)).drain_timeout(secs(20));
+        let (ended, took) = end_of(by, limits, async |_| {}).await;
+        assert_eq!(ended.reason, EndReason::MaxAge, "{by:?}");
+        assert_on_time(took, secs(120));
+    }
+}
+
+#[actix::test]
+async fn max_busy_is_kept_while_the_actor_is_blocked() {
+    pause();
+    for by in BLOCKS {
+        let (ended, took) = end_of(by, Limits::never().max_busy(secs(100)), async |_| {}).await;
+        assert_eq!(ended.reason, EndReason::Stuck, "{by:?}");
+        assert_on_time(took, secs(100));
+    }
+}
+
+#[actix::test]
+async fn a_close_is_kept_while_the_actor_is_blocked() {
+    pause();
+    for by in BLOCKS {
+        let (ended, took) = end_of(by, Limits::never().drain_timeout(secs(20)), async |registry| {
+            sleep(secs(50)).await;
+            let closing = registry.close("blocked");
+            // It is on its way out from the call on, blocked or not.
+            settle().await;
+            assert!(registry.get("blocked").is_none());
+            drop(closing);
+        })
+        .await;
+        assert_eq!(ended.reason, EndReason::Closed, "{by:?}");
+        assert_on_time(took, secs(70));
+    }
+}
+
+#[actix::test]
+async fn a_shutdown_is_kept_while_the_actor_is_blocked() {
+    pause();
+    for by in BLOCKS {
+        // The timeout of the shutdown stands in for that of the policy.
+        let (ended, took) = end_of(by, Limits::never().drain_timeout(secs(500)), async |registry| {
+            sleep(secs(50)).await;
+            drop(registry.shutdown(secs(7)));
+        })
+        .await;
+        assert_eq!(ended.reason, EndReason::Shutdown, "{by:?}");
+        assert_on_time(took, secs(57));
+    }
+}
+
+#[actix::test]
+async fn the_hooks_are_called_while_the_actor_is_blocked() {
+    pause();
+    for by in BLOCKS {
+        let log = Log::default();
+        let registry =
+            registry(Limits::never().max_age(secs(100)).warn_before(secs(40)).drain_timeout(secs(20)), &log);
+        let mut watch = registry.watch();
+        let began = Instant::now();
+        block(&registry, "blocked", by);
+
+        sleep(secs(61)).await;
+        assert_eq!(log.count("warned max_age"), 1, "{by:?}: {:?}", log.lines());
+        sleep(secs(40)).await;
+        assert_eq!(log.count("draining max_age"), 1, "{by:?}: {:?}", log.lines());
+        next_end(&mut watch).await;
+        assert_due_now(began, secs(120));
+    }
+}
+
+#[actix::test]
+async fn whoever_waits_for_a_blocked_session_is_told_when_it_is_cut() {
+    pause();
+    let log = Log::default();
+    let registry = registry(Limits::never().max_age(secs(10)).drain_timeout(secs(5)), &log);
+    let began = Instant::now();
+    let atomic = registry.send("blocked", Atomic(EVER));
+    let behind = registry.send("blocked", Ping);
+
+    let because = Unserved::Ended { reason: EndReason::MaxAge, panic: None };
+    let refused = atomic.await.unwrap_err();
+    assert!(matches!(&refused, SendError::Unserved { cause } if *cause == because), "{refused:?}");
+    assert_due_now(began, secs(15));
+    // What was stuck behind it is served after all, by the successor.
+    assert_eq!(behind.await.unwrap(), 1);
+    assert_due_now(began, secs(15));
+}
+
+#[actix::test]
+async fn a_limit_that_a_blocked_session_set_before_is_kept_too() {
+    pause();
+    let log = Log::default();
+    let registry = registry(Limits::never(), &log);
+    let mut watch = registry.watch();
+    let began = Instant::now();
+    registry
+        .do_send(
+            "blocked",
+            Run::new(|probe, ctx| {
+                ctx.set_limits(Limits::new().max_age(secs(30)).drain_timeout(secs(3))).unwrap();
+                ctx.wait(pending::<()>().into_actor(probe));
+            }),
+        )
+        .unwrap();
+
+    let (_, ended) = next_end(&mut watch).await;
+    assert_eq!(ended.reason, EndReason::MaxAge);
+    assert_due_now(began, secs(33));
+}
+
+/// actix, trap A1: behind a `ctx.wait` no timer of the actor fires, so a hung wait makes it immortal.
+#[actix::test]
+async fn an_idle_timer_is_neither_lost_nor_late_behind_a_wait() {
+    pause();
+    let log = Log::default();
+    let registry = registry(Limits::never().idle_timeout(millis(100)), &log);
+    let mut watch = registry.watch();
+    let began = Instant::now();
+    registry
+        .do_send("k", Run::new(|probe, ctx| ctx.wait(sleep(millis(700)).into_actor(probe))))
+        .unwrap();
+
+    // The wait is work in flight: idle time begins when it ends, and is not a moment longer.
+    let (_, ended) = next_end(&mut watch).await;
+    assert_eq!(ended.reason, EndReason::IdleTimeout);
+    assert_due_now(began, millis(800));
+    assert_on_time(ended.idle, millis(100));
+}
+
+/// A plain actix actor that ends by a timer of its own, to show that the traps are there.
+struct ByHand;
+
+impl Actor for ByHand {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_later(millis(100), |_, ctx| ctx.stop());
+        ctx.wait(sleep(millis(700)).into_actor(self));
+    }
+}
+
+#[actix::test]
+async fn the_trap_is_there_in_a_plain_actor() {
+    pause();
+    let began = Instant::now();
+    let addr = ByHand.start();
+    while addr.connected() {
+        sleep(millis(1)).await;
+    }
+    assert_due_now(began, millis(700));
+}
+
+/// Sent by itself as soon as it was handled, so that the mailbox is never empty.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Again;
+
+impl Handler<Again> for Probe {
+    type Result = ();
+
+    fn handle(&mut self, _: Again, ctx: &mut Self::Context) {
+        ctx.address().do_send(Again);
+    }
+}
+
+/// actix, trap A2: while the mailbox is never empty no timer of the actor fires. A clock that is
+/// paused stands still in a flood, and is moved by hand.
+#[actix::test]
+async fn an_age_timer_fires_at_its_instant_in_the_middle_of_a_flood() {
+    pause();
+    let log = Log::default();
+    let registry = registry(Limits::never().max_age(millis(300)).drain_timeout(millis(50)), &log);
+    let mut watch = registry.watch();
+    let began = Instant::now();
+    registry.open("flooded").unwrap().do_send(Again);
+    let ticking = actix::spawn(async move {
+        loop {
+            advance(millis(1)).await;
+        }
+    });
+
+    let (_, ended) = next_end(&mut watch).await;
+    assert_due_now(began, millis(350));
+    assert_eq!(ended.reason, EndReason::MaxAge);
+    assert_eq!(ended.handed_over, 1);
+    assert!(ended.handled > 10_000, "that was no flood: {ended:?}");
+    ticking.abort();
+}
+
+/// tokio gives each poll of a task a budget for its own channels and timers. A timer that is first
+/// polled when that is used up is not armed at all.
+#[actix::test]
+async fn a_timer_that_is_set_when_the_runtimes_budget_is_used_up_fires_all_the_same() {
+    pause();
+    let log = Log::default();
+    let registry = registry(Limits::never().idle_timeout(secs(10)), &log);
+    let mut watch = registry.watch();
+    let began = Instant::now();
+    registry
+        .do_send("k", Run::new(|probe, ctx| {
+            let (tx, mut rx) = mpsc::unbounded_channel();
+            for n in 0..10_000 {
+                tx.send(n).unwrap();
+            }
+            drop(tx);
+            // Reads until tokio says that it is enough for this poll.
+            ctx.spawn(async move { while rx.recv().await.is_some() {} }.into_actor(probe));
+        }))
+        .unwrap();
+
+    let (_, ended) = tokio::time::timeout(secs(1_000), next_end(&mut watch)).await.expect("the timer is lost");
+    assert_eq!(ended.reason, EndReason::IdleTimeout);
+    assert_due_now(began, secs(10));
+}
+
+#[actix::test]
+async fn a_timer_that_is_moved_when_the_runtimes_budget_is_used_up_fires_all_the_same() {
+    pause();
+    let log = Log::default();
+    let registry = registry(Limits::never().idle_timeout(secs(1_000)), &log);
+    let mut watch = registry.watch();
+    assert_eq!(registry.send("k", Ping).await.unwrap(), 1);
+    let began = Instant::now();
+    registry
+        .do_send("k", Run::new(|probe, ctx| {
+            ctx.set_limits(Limits::new().max_age(secs(10))).unwrap();
+            let (tx, mut rx) = mpsc::unbounded_channel();
+            for n in 0..10_000 {
+                tx.send(n).unwrap();
+            }
+            drop(tx);
+            ctx.spawn(async move { while rx.recv().await.is_some() {} }.into_actor(probe));
+        }))
+        .unwrap();
+
+    let (_, ended) = next_end(&mut watch).await;
+    assert_eq!(ended.reason, EndReason::MaxAge);
+    assert_due_now(began, secs(10));
+}
+
+#[actix::test]
+async fn a_hold_that_is_never_given_back_starves_no_deadline() {
+    pause();
+    let log = Log::default();
+    let registry = registry(Limits::never().idle_timeout(secs(5)).max_age(secs(100)).drain_timeout(secs(20)), &log);
+    let mut watch = registry.watch();
+    let began = Instant::now();
+    let hold = registry.send("k", TakeHold).await.unwrap();
+
+    let (_, ended) = next_end(&mut watch).await;
+    assert_eq!((ended.reason, ended.cut), (EndReason::MaxAge, 1));
+    assert_due_now(began, secs(120));
+    drop(hold);
+}
+
+/// The twin in real time: milliseconds instead of minutes, and a generous bound.
+#[actix::test]
+async fn deadlines_are_kept_by_a_real_clock_too() {
+    for by in BLOCKS {
+        let limits = Limits::never().max_age(millis(40)).drain_timeout(millis(40));
+        let (ended, took) = end_of_in_real_time(by, limits).await;
+        assert_eq!(ended.reason, EndReason::MaxAge, "{by:?}");
+        assert!(took >= millis(80) && took < secs(2), "{by:?}: due after 80 ms, took {took:?}");
+    }
+}
+
+async fn end_of_in_real_time(by: Block, limits: Limits) -> (Ended, Duration) {
+    let registry = registry(limits, &Log::default());
+    let mut watch = registry.watch();
+    let began = Instant::now();
+    block(&registry, "blocked", by);
+    let (_, ended) = tokio::time::timeout(secs(10), next_end(&mut watch)).await.expect("never cut");
+    (ended, began.elapsed())
+}
