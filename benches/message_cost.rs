@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix::prelude::*;
+use actix::{dev::ToEnvelope, prelude::*};
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
 use session_actors::{Limits, Policy, Session, SessionContext, SessionRegistry};
 
@@ -18,8 +18,10 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Live actors of the spread workload.
 const SPREAD: usize = 10_000;
-/// Messages queued before anybody waits for them to be handled.
-const BATCH: u64 = 1_000;
+/// Rounds over all of them that are queued before anybody waits.
+const ROUNDS: usize = 10;
+/// Messages queued before anybody waits, where there is one actor only.
+const BATCH: usize = 1_000;
 
 #[derive(Message)]
 #[rtype(result = "u64")]
@@ -96,21 +98,21 @@ fn registry() -> SessionRegistry<Live> {
 
 /// The three contenders by address: they differ in nothing else.
 macro_rules! contenders {
-    ($group:expr, $workload:ident, $count:expr) => {
+    ($group:expr, $count:expr, $workload:expr) => {
         contender($group, "bare actix", |iters| {
-            run(async move { $workload(&(0..$count).map(|_| Bare(0).start()).collect::<Vec<_>>(), iters).await })
+            run(async move { $workload((0..$count).map(|_| Bare(0).start()).collect::<Vec<_>>(), iters).await })
         });
         contender($group, "session", |iters| {
             run(async move {
                 let sessions = registry();
                 let live = (0..$count).map(|n| sessions.open(format!("user:{n}")).unwrap()).collect::<Vec<_>>();
-                $workload(&live, iters).await
+                $workload(live, iters).await
             })
         });
         contender($group, "reset by hand", |iters| {
             run(async move {
                 let live = (0..$count).map(|_| ByHand { sum: 0, idle: None }.start()).collect::<Vec<_>>();
-                $workload(&live, iters).await
+                $workload(live, iters).await
             })
         });
     };
@@ -124,40 +126,38 @@ fn run(work: impl Future<Output = Duration>) -> Duration {
     System::new().block_on(work)
 }
 
-/// Messages in batches, spread evenly; the time until the last is handled.
-async fn deliver<A>(actors: &[Addr<A>], messages: u64) -> Duration
+/// Messages spread evenly over the actors, `batch` of them queued at a time; the time until the
+/// last is handled.
+async fn deliver<A>(actors: Vec<Addr<A>>, messages: u64, batch: usize) -> Duration
 where
     A: Actor + Handler<Add>,
-    A::Context: actix::dev::ToEnvelope<A, Add>,
+    A::Context: ToEnvelope<A, Add>,
 {
     // Started, and first touched, before the clock runs.
-    for actor in actors {
+    for actor in &actors {
         actor.send(Add(0)).await.unwrap();
     }
-    let begin = Instant::now();
-    let mut left = messages;
+    let Some(last) = actors.last() else { return Duration::ZERO };
+    let mut left = usize::try_from(messages).unwrap();
     let mut targets = actors.iter().cycle();
+    let begin = Instant::now();
     while left > 0 {
-        let batch = left.min(BATCH.max(actors.len() as u64));
-        for _ in 0..batch {
-            if let Some(actor) = targets.next() {
-                actor.do_send(black_box(Add(1)));
-            }
+        let queued = left.min(batch);
+        for actor in targets.by_ref().take(queued) {
+            actor.do_send(black_box(Add(1)));
         }
-        left -= batch;
-        // Mail is in order, so the answer of the last one says that all have been handled.
-        for actor in actors.iter().rev().take(1) {
-            actor.send(Add(0)).await.unwrap();
-        }
+        left -= queued;
+        // It runs after all the others: they were woken before it, and its mail is in order.
+        last.send(Add(0)).await.unwrap();
     }
     begin.elapsed()
 }
 
 /// One request after the other.
-async fn ask<A>(actors: &[Addr<A>], messages: u64) -> Duration
+async fn ask<A>(actors: Vec<Addr<A>>, messages: u64) -> Duration
 where
     A: Actor + Handler<Add>,
-    A::Context: actix::dev::ToEnvelope<A, Add>,
+    A::Context: ToEnvelope<A, Add>,
 {
     let Some(actor) = actors.first() else { return Duration::ZERO };
     actor.send(Add(0)).await.unwrap();
@@ -171,21 +171,29 @@ where
 fn hot(c: &mut Criterion) {
     let mut group = c.benchmark_group("hot: messages to one live actor");
     group.throughput(Throughput::Elements(1));
-    contenders!(&mut group, deliver, 1usize);
+    contenders!(&mut group, 1usize, |live, iters| deliver(live, iters, BATCH));
     group.finish();
 }
 
 fn spread(c: &mut Criterion) {
-    let mut group = c.benchmark_group("spread: messages over 10,000 live actors");
+    let mut group = c.benchmark_group("spread: rounds over 10,000 live actors, 10 queued at a time");
     group.throughput(Throughput::Elements(1)).sample_size(10);
-    contenders!(&mut group, deliver, SPREAD);
+    contenders!(&mut group, SPREAD, |live, iters| deliver(live, iters, ROUNDS * SPREAD));
+    group.finish();
+}
+
+/// The hardest for a session: each message wakes a task of its own, which reads the clock for it.
+fn wake(c: &mut Criterion) {
+    let mut group = c.benchmark_group("wake: rounds over 10,000 live actors, one message each");
+    group.throughput(Throughput::Elements(1)).sample_size(10);
+    contenders!(&mut group, SPREAD, |live, iters| deliver(live, iters, SPREAD));
     group.finish();
 }
 
 fn reply(c: &mut Criterion) {
     let mut group = c.benchmark_group("reply: request and answer, one at a time");
     group.throughput(Throughput::Elements(1));
-    contenders!(&mut group, ask, 1usize);
+    contenders!(&mut group, 1usize, ask);
     contender(&mut group, "session by key", |iters| {
         run(async move {
             let sessions = registry();
@@ -200,5 +208,5 @@ fn reply(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, hot, spread, reply);
+criterion_group!(benches, hot, spread, wake, reply);
 criterion_main!(benches);

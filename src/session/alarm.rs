@@ -1,9 +1,16 @@
 //! The one timer of a session.
 
-use std::{future::Future, pin::Pin, task::Context};
+use std::{
+    future::Future,
+    pin::{Pin, pin},
+    task::Context,
+};
 
 use pin_project_lite::pin_project;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::{
+    task::unconstrained,
+    time::{Instant, Sleep, sleep_until},
+};
 
 pin_project! {
     /// A sleep that is armed at the nearest deadline and otherwise left alone: a deadline that
@@ -42,8 +49,9 @@ impl Alarm {
             Some(sleep) => sleep.reset(deadline),
             None => this.sleep.set(Some(sleep_until(deadline))),
         }
-        // A sleep wakes only whom it was polled by since.
-        let passed = this.sleep.as_pin_mut().is_some_and(|sleep| sleep.poll(cx).is_ready());
+        // A sleep wakes only whom it was polled by. Unconstrained: with the cooperative budget used up by the actor's
+        // own futures it would answer without having taken the waker, and then nobody would be woken by it.
+        let passed = this.sleep.as_pin_mut().is_some_and(|sleep| pin!(unconstrained(sleep)).poll(cx).is_ready());
         *this.armed = true;
         if passed {
             cx.waker().wake_by_ref();

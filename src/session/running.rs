@@ -94,6 +94,7 @@ impl<A: Session> Body<A> {
         }
     }
 
+    #[inline]
     fn has_waits(&self) -> bool {
         self.agenda.as_ref().is_some_and(|agenda| !agenda.waits.is_empty())
     }
@@ -200,6 +201,7 @@ impl<A: Session> Body<A> {
     }
 
     /// Carries out what handlers staged. True if running items were removed.
+    #[inline]
     fn merge(&mut self) -> bool {
         self.ctx.has_staged() && self.merge_staged()
     }
