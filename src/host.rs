@@ -11,7 +11,7 @@ use std::{
 };
 
 use actix::{
-    Actor, ActorContext, Arbiter, ArbiterHandle, AsyncContext, Context, Handler, Message, WrapFuture,
+    Actor, ActorContext, Arbiter, AsyncContext, Context, Handler, Message, WrapFuture,
     dev::channel::{AddressReceiver, AddressSender},
     prelude::SendError,
 };
@@ -52,21 +52,16 @@ impl Message for Instruction {
 /// The way to a host, shared by all threads.
 pub(crate) struct HostLink<A: Session> {
     sender: AddressSender<Host<A>>,
-    arbiter: ArbiterHandle,
     gone: AtomicBool,
 }
 
 impl<A: Session> HostLink<A> {
-    pub(crate) fn new(sender: AddressSender<Host<A>>, arbiter: ArbiterHandle) -> Self {
-        Self { sender, arbiter, gone: AtomicBool::new(false) }
+    pub(crate) fn new(sender: AddressSender<Host<A>>) -> Self {
+        Self { sender, gone: AtomicBool::new(false) }
     }
 
     pub(crate) fn is_alive(&self) -> bool {
         !self.gone.load(Ordering::Acquire) && self.sender.connected()
-    }
-
-    pub(crate) fn arbiter(&self) -> &ArbiterHandle {
-        &self.arbiter
     }
 
     /// Gives the start back if the host is gone.

@@ -44,6 +44,27 @@ use crate::{
     stats::{Capacity, Counters, Stats, Totals},
 };
 
+/// Those who wait for a session's end, told when this is dropped: after the watchers, and after whatever else the
+/// publisher has to set right first.
+#[must_use = "waiters are told when it is dropped"]
+pub(crate) struct Told {
+    event: Arc<SessionEvent>,
+    waiters: Vec<oneshot::Sender<Ended>>,
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        for waiter in self.waiters.drain(..) {
+            match &self.event.kind {
+                // A waiter that has gone away is no concern of the session.
+                EventKind::Ended(ended) => drop(waiter.send(ended.clone())),
+                // Dropping the sender is the error that the receiver gets.
+                _ => drop(waiter),
+            }
+        }
+    }
+}
+
 /// Numbers and publishes what happens to the sessions of one registry. See the module for the rules.
 pub(crate) struct Journal {
     clock: Arc<Clock>,
@@ -88,20 +109,20 @@ impl Journal {
     /// Its key must not be live already; its predecessor's `Ended` comes first.
     pub(crate) fn opened(&self, vitals: &Arc<Vitals>, limits: EffectiveLimits, rule: AppliedRule) {
         let published = self.transition(vitals.key(), vitals.id(), Some(vitals), EventKind::Opened { limits, rule });
-        debug_assert!(published, "{} was opened while its key was live, or after it had ended", vitals.key());
+        debug_assert!(published.is_some(), "{} was opened while its key was live, or after it had ended", vitals.key());
     }
 
     /// The session is live no more: it is out of the live set, its phase is `Ended`, and those who wait for it are
     /// told.
     ///
     /// Does nothing for a session that is not live, so that a guard may call it whether or not it has been called.
-    pub(crate) fn ended(&self, vitals: &Arc<Vitals>, ended: Ended) {
-        self.transition(vitals.key(), vitals.id(), Some(vitals), EventKind::Ended(ended));
+    pub(crate) fn ended(&self, vitals: &Arc<Vitals>, ended: Ended) -> Option<Told> {
+        self.transition(vitals.key(), vitals.id(), Some(vitals), EventKind::Ended(ended))
     }
 
     /// The session never came to be: its phase is `Ended`, and those who wait for it get an error.
-    pub(crate) fn start_failed(&self, vitals: &Arc<Vitals>, error: String) {
-        self.transition(vitals.key(), vitals.id(), Some(vitals), EventKind::StartFailed { error });
+    pub(crate) fn start_failed(&self, vitals: &Arc<Vitals>, error: String) -> Option<Told> {
+        self.transition(vitals.key(), vitals.id(), Some(vitals), EventKind::StartFailed { error })
     }
 
     /// Publishes any other event. `Draining` also sets the session's phase.
@@ -114,12 +135,19 @@ impl Journal {
             !matches!(kind, EventKind::Opened { .. } | EventKind::Ended(_)),
             "these have methods of their own"
         );
-        self.transition(key, id, None, kind);
+        drop(self.transition(key, id, None, kind));
     }
 
     /// The only writer of the live set, the totals and the history, and of the phases with them (a session's task may
-    /// say `Draining` earlier). Answers whether there was anything to publish.
-    fn transition(&self, key: &SessionKey, session: SessionId, vitals: Option<&Arc<Vitals>>, kind: EventKind) -> bool {
+    /// say `Draining` earlier). Answers with those who
+    /// wait for it, if there was anything to publish.
+    fn transition(
+        &self,
+        key: &SessionKey,
+        session: SessionId,
+        vitals: Option<&Arc<Vitals>>,
+        kind: EventKind,
+    ) -> Option<Told> {
         // The one reading of the clock for this event, before the lock: a paused clock has a lock of its own.
         let now = self.clock.now();
 
@@ -147,7 +175,7 @@ impl Journal {
             }
         };
         if !applies {
-            return false;
+            return None;
         }
         let final_word = matches!(kind, EventKind::Ended(_) | EventKind::StartFailed { .. });
         state.totals.count(&kind);
@@ -164,18 +192,9 @@ impl Journal {
         let wakers = state.readers.unpark();
         drop(guard);
 
-        // First the watchers, then the waiters: see the ground rules.
         wakers.into_iter().for_each(Waker::wake);
-        for waiter in waiters {
-            match &event.kind {
-                // A waiter that has gone away is no concern of the session.
-                EventKind::Ended(ended) => drop(waiter.send(ended.clone())),
-                // Dropping the sender is the error that the receiver gets.
-                _ => drop(waiter),
-            }
-        }
         drop((removed, forgotten));
-        true
+        Some(Told { event, waiters })
     }
 
     /// Resolves when the session has ended, after its `Ended` was published; with an error, at once, if it has ended

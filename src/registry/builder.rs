@@ -89,16 +89,16 @@ impl<A: Session> RegistryBuilder<A> {
 
         // The mailboxes first: hosts need the hub, and the hub the way to its hosts.
         let own: Vec<Arbiter> = (0..arbiters).map(|_| Arbiter::new()).collect();
-        let handles = if own.is_empty() { vec![current] } else { own.iter().map(Arbiter::handle).collect() };
+        let handles = if own.is_empty() { vec![current.clone()] } else { own.iter().map(Arbiter::handle).collect() };
         let (links, mailboxes): (Vec<_>, Vec<_>) = handles
             .iter()
-            .map(|handle| {
+            .map(|_| {
                 // Without bound: what crosses is bounded by the sessions there are.
                 let (sender, mailbox) = channel::<Host<A>>(0);
-                (HostLink::new(sender, handle.clone()), mailbox)
+                (HostLink::new(sender), mailbox)
             })
             .unzip();
-        let hub = Arc::new(Hub::new(rules, factory, links, mailbox_capacity, event_history));
+        let hub = Arc::new(Hub::new(rules, factory, links, current, mailbox_capacity, event_history));
         let handle = Arc::new(Handle { hub: Arc::clone(&hub) });
         hub.set_handle(Arc::downgrade(&handle));
         let owned = !own.is_empty();

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use actix::dev::channel::channel;
+use actix::{ArbiterHandle, dev::channel::channel};
 use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 
@@ -71,6 +71,8 @@ pub(crate) struct Hub<A: Session> {
     pub(crate) eviction: Eviction,
     pub(crate) shutdown: ShutdownState,
     pub(crate) hosts: Vec<HostLink<A>>,
+    /// Where the registry was started; nothing of the registry's ever stops it.
+    pub(crate) home: ArbiterHandle,
     pub(crate) refused: AtomicU64,
     rules: RwLock<Arc<Rules>>,
     factory: Box<dyn Fn(&SessionKey) -> A + Send + Sync>,
@@ -98,6 +100,7 @@ impl<A: Session> Hub<A> {
         rules: Rules,
         factory: Box<dyn Fn(&SessionKey) -> A + Send + Sync>,
         hosts: Vec<HostLink<A>>,
+        home: ArbiterHandle,
         mailbox_capacity: usize,
         event_history: usize,
     ) -> Self {
@@ -109,6 +112,7 @@ impl<A: Session> Hub<A> {
             eviction: Eviction::default(),
             shutdown: ShutdownState::default(),
             hosts,
+            home,
             refused: AtomicU64::new(0),
             rules: RwLock::new(Arc::new(rules)),
             factory,
@@ -365,10 +369,11 @@ impl<A: Session> Hub<A> {
         let route = self.directory.undo(&vitals);
         let error = why.to_string();
         tracing::warn!(key = %vitals.key(), id = %vitals.id(), %error, "session not started");
-        self.journal.start_failed(&vitals, error);
+        let waiters = self.journal.start_failed(&vitals, error);
         drop(route);
         let permit = parts.discard(why);
         drop(permit);
+        drop(waiters);
     }
 
     /// Whether the leftovers of an incarnation that is ending have somebody to go to; makes a

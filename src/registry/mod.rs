@@ -258,11 +258,11 @@ impl<A: Session> SessionRegistry<A> {
     }
 
     /// Feeds an actor with what [`watch`](Self::watch) gives, one at a time: the next is sent when
-    /// the last was handled. Ends when the recipient is gone or the registry is shut down.
+    /// the last was handled. Ends when the recipient is gone, or with the last event of a shutdown.
     ///
     /// # Errors
     ///
-    /// If no arbiter is left to do it on.
+    /// If the arbiter that started the registry has stopped: the feed runs there.
     pub fn watch_to(&self, recipient: Recipient<Watched>) -> Result<(), OpenError> {
         let mut watch = self.watch();
         let feed = async move {
@@ -272,11 +272,8 @@ impl<A: Session> SessionRegistry<A> {
                 }
             }
         };
-        let alive = self.hub().hosts.iter().find(|host| host.is_alive());
-        match alive {
-            Some(host) if host.arbiter().spawn(feed) => Ok(()),
-            _ => Err(OpenError::NoHost),
-        }
+        // Not on an arbiter of the registry's own, which a shutdown stops before the feed has come to its end.
+        if self.hub().home.spawn(feed) { Ok(()) } else { Err(OpenError::NoHost) }
     }
 
     // ---- rule ---------------------------------------------------------------------------------

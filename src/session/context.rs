@@ -5,7 +5,7 @@
 //! task carries that out when the handler has returned; a message costs one addition here, and the
 //! clock is read by the task, once per poll.
 
-use std::{fmt, sync::Arc};
+use std::{cell::Cell, fmt, sync::Arc};
 
 use actix::{
     ActorContext, ActorFuture, ActorState, Addr, AsyncContext, SpawnHandle,
@@ -68,6 +68,9 @@ pub struct SessionContext<A: Session> {
     /// Something was spawned while a reply was handed over.
     spawned: bool,
     pub(super) limits_changed: bool,
+    /// How often the item that is being polled may still ask whether it has to wait, plus one; zero
+    /// while none is.
+    patience: Cell<u8>,
 }
 
 /// What a context holds once it is used for more than messages with plain answers.
@@ -131,6 +134,7 @@ impl<A: Session> SessionContext<A> {
             handing_over: false,
             spawned: false,
             limits_changed: false,
+            patience: Cell::new(0),
         }
     }
 
@@ -298,6 +302,27 @@ impl<A: Session> SessionContext<A> {
         self.origin = origin;
     }
 
+    /// An item is polled from here on.
+    pub(super) fn be_patient(&self, polls: u8) {
+        self.patience.set(polls.saturating_add(1));
+    }
+
+    /// No more. True if the item was told to wait for no other reason than its neighbours.
+    pub(super) fn was_impatient(&self) -> bool {
+        self.patience.replace(0) == 1
+    }
+
+    fn loses_patience(&self) -> bool {
+        match self.patience.get() {
+            0 => false,
+            1 => true,
+            left => {
+                self.patience.set(left - 1);
+                false
+            }
+        }
+    }
+
     /// The item that is being polled, or none.
     pub(super) fn set_current(&mut self, handle: SpawnHandle) {
         self.extras().current = handle;
@@ -452,8 +477,11 @@ impl<A: Session> AsyncContext<A> for SessionContext<A> {
         self.extras().staged.push(Staged::Wait(item));
     }
 
+    /// As in actix; and a future that asks again and again while it is polled is told to wait once
+    /// it has had its share. It is how actix's message streams, which have no end of their own, are
+    /// made to yield.
     fn waiting(&self) -> bool {
-        self.waits > 0 || self.is_stopping()
+        self.waits > 0 || self.is_stopping() || self.loses_patience()
     }
 
     fn cancel_future(&mut self, handle: SpawnHandle) -> bool {

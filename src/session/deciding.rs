@@ -53,6 +53,12 @@ impl<A: Session> Body<A> {
                 Action::WouldEnd { reason, busy } => {
                     self.publish(EventKind::WouldEnd { reason, busy });
                 }
+                // The budget was spent before the mailbox was seen empty: what is in it comes first.
+                Action::Consult if !mailbox_empty && !self.ctx.lifecycle.is_too_old(now, &limits) => break,
+                // Nobody calls off max age.
+                Action::Consult if !mailbox_empty => {
+                    again = self.begin_drain(EndReason::MaxAge, self.drain_until(now), load);
+                }
                 Action::Consult => {
                     if self.goes_idle(now, cx) {
                         load.at_rest = true;

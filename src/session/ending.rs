@@ -7,9 +7,11 @@
 //!    by itself; callers who still wait are told why by the scope around it.
 //! 3. The mailbox closes; what was still in it is collected.
 //! 4. Under the entry lock: is there a successor, or must one be made for the leftovers?
-//! 5. `Ended` is published, then whoever waits for it is told.
+//! 5. `Ended` is published.
 //! 6. The entry is released: the successor starts with the leftovers and inherits the slot, or the
 //!    slot is freed.
+//! 7. Whoever waits for the end is told, and finds all of that done; the messages that nobody will
+//!    handle are dropped, and their callers told.
 //!
 //! Until 6 the key is marked as ending, so a successor can neither start nor publish before.
 
@@ -25,6 +27,7 @@ use tokio::time::Instant;
 use super::{
     caller::because,
     context::{SessionContext, State},
+    items::Work,
     panics::{drop_quietly, panic_message},
     parcel::{Parcel, collect},
     running::Agenda,
@@ -111,6 +114,19 @@ fn last_hooks<A: Session>(body: &mut Body<A>, end: &mut End) {
     end.note_panic(hooks.err().map(panic_message));
 }
 
+impl<A: Session> Body<A> {
+    /// How long it was idle. What the task has not noted yet counts as well: the message that
+    /// stopped the session or made it panic, an `open` just before.
+    fn idle(&self, now: Instant) -> Duration {
+        let ctx = &self.ctx;
+        if self.in_flight() > 0 || ctx.activity || ctx.origin() == Work::Counted {
+            return Duration::ZERO;
+        }
+        let noted = ctx.lifecycle.last_activity().max(ctx.vitals.last_activity());
+        now.saturating_duration_since(noted)
+    }
+}
+
 /// What is left when the actor is gone.
 struct Remains<A: Session> {
     vitals: Arc<Vitals>,
@@ -124,8 +140,9 @@ struct Remains<A: Session> {
 fn dismantle<A: Session>(body: Body<A>, end: &mut End) -> Remains<A> {
     let now = Instant::now();
     let in_flight = body.in_flight();
+    let idle = body.idle(now);
     let Body { act, ctx, agenda, taken, span, .. } = body;
-    let SessionContext { mailbox, vitals, permit, lifecycle, extras, .. } = ctx;
+    let SessionContext { mailbox, vitals, permit, extras, .. } = ctx;
     let (staged, replies) = match extras {
         Some(mut extras) => (mem::take(&mut extras.staged), Some(mem::take(&mut extras.replies))),
         None => (Vec::new(), None),
@@ -164,10 +181,7 @@ fn dismantle<A: Session>(body: Body<A>, end: &mut End) -> Remains<A> {
     let ended = Ended {
         reason: end.reason,
         age: now.saturating_duration_since(vitals.opened()),
-        idle: match in_flight {
-            0 => now.saturating_duration_since(lifecycle.last_activity()),
-            _ => Duration::ZERO,
-        },
+        idle,
         handled: vitals.handled(),
         cut: in_flight.saturating_sub(running_on),
         handed_over: 0,
@@ -177,7 +191,7 @@ fn dismantle<A: Session>(body: Body<A>, end: &mut End) -> Remains<A> {
     Remains { vitals, permit, span, mail, ended }
 }
 
-/// Steps 4 to 6.
+/// Steps 4 to 7.
 fn settle<A: Session>(remains: Remains<A>, end: End) {
     let Remains { vitals, permit, span, mut mail, mut ended } = remains;
     let hub = Arc::clone(permit.hub());
@@ -189,13 +203,16 @@ fn settle<A: Session>(remains: Remains<A>, end: End) {
     ended.dropped = lost.len() as u64;
     log(&span, &ended);
     hub.note_end(&ended);
-    hub.journal.ended(&vitals, ended);
+    let waiters = hub.journal.ended(&vitals, ended);
+    hub.release(&vitals, mail, permit);
+    // Whoever is told finds the slot free.
+    drop(waiters);
+    // Last of all, because it runs users' code, which may take its time, and nobody's key waits for it.
     because(end.unserved(), || {
         for parcel in lost {
             let _ = drop_quietly(parcel);
         }
     });
-    hub.release(&vitals, mail, permit);
 }
 
 fn log(span: &SessionSpan, ended: &Ended) {

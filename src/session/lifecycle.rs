@@ -265,6 +265,12 @@ impl Lifecycle {
         }
     }
 
+    /// Whether max age has come. It may be later than the idle deadline, which can be called off
+    /// again and again.
+    pub(crate) fn is_too_old(&self, now: Instant, limits: &EffectiveLimits) -> bool {
+        self.age_deadline(limits).is_some_and(|at| at <= now)
+    }
+
     fn age_deadline(&self, limits: &EffectiveLimits) -> Option<Instant> {
         limits.max_age.and_then(|limit| self.instant(self.began).checked_add(limit))
     }

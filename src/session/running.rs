@@ -67,6 +67,14 @@ impl Budget {
         left
     }
 
+    /// What one item may handle in one poll.
+    const OF_AN_ITEM: u8 = 128;
+
+    /// Takes all that is left.
+    fn spend(&mut self) {
+        self.0 = 0;
+    }
+
     pub(super) fn is_spent(&self) -> bool {
         self.0 == 0
     }
@@ -76,6 +84,8 @@ impl<A: Session> Body<A> {
     /// Runs the actor until it has nothing to do or the budget is spent.
     pub(super) fn run(&mut self, cx: &mut Context<'_>, budget: &mut Budget) -> Ran {
         self.merge();
+        // Each item that there is now is polled once for nothing; every further poll is a step.
+        let mut free = self.agenda.as_ref().map_or(0, |agenda| agenda.items.len());
         loop {
             if self.poll_waits(cx, budget).is_pending() || self.ctx.is_stopping() {
                 return Ran { mailbox_empty: false, more: budget.is_spent() };
@@ -85,7 +95,7 @@ impl<A: Session> Body<A> {
             if self.has_waits() {
                 continue;
             }
-            match self.poll_items(cx, budget) {
+            match self.poll_items(cx, budget, &mut free) {
                 // A step, or an item that waits for what is ready already would go on for ever.
                 Pass::Again if budget.step() => {}
                 Pass::Again => return Ran { mailbox_empty, more: true },
@@ -156,27 +166,32 @@ impl<A: Session> Body<A> {
     }
 
     /// Polls every item once, and what they spawn as long as the budget lasts.
-    fn poll_items(&mut self, cx: &mut Context<'_>, budget: &mut Budget) -> Pass {
+    fn poll_items(&mut self, cx: &mut Context<'_>, budget: &mut Budget, free: &mut usize) -> Pass {
         let mut index = 0;
-        // Those at or beyond it were spawned during this pass.
-        let mut old = self.agenda.as_ref().map_or(0, |agenda| agenda.items.len());
         while !self.ctx.is_stopping() {
             let Some(item) = self.agenda.as_mut().and_then(|agenda| agenda.items.get_mut(index)) else {
                 break;
             };
-            if index >= old && !budget.step() {
+            // By number, not by place: one that is done is replaced by the last, which may be new.
+            if *free > 0 {
+                *free -= 1;
+            } else if !budget.step() {
                 return Pass::Again;
             }
             let work = item.work;
             self.ctx.set_current(item.handle);
             self.ctx.set_origin(work);
+            self.ctx.be_patient(Budget::OF_AN_ITEM);
             let polled = item.poll(&mut self.act, &mut self.ctx, cx);
+            if self.ctx.was_impatient() {
+                // It has more, and has not left a waker.
+                budget.spend();
+            }
             self.ctx.set_origin(Work::Clockwork);
             self.ctx.set_current(SpawnHandle::default());
             if polled.is_ready() {
                 let Some(agenda) = self.agenda.as_mut() else { break };
                 let done = agenda.items.swap_remove(index);
-                old = old.min(agenda.items.len());
                 self.ctx.end_work(work);
                 drop(done);
             }

@@ -171,7 +171,8 @@ impl<A: Session> Body<A> {
                 match self.stop_itself() {
                     Some(end) => return Turn::End(end),
                     // It changed its mind; what it spawned meanwhile has to run.
-                    None => continue,
+                    None if budget.step() => continue,
+                    None => more = true,
                 }
             }
             let news = self.note(&mut now);
