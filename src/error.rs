@@ -163,6 +163,14 @@ pub enum StartError {
          under #[actix::main]), or give the registry arbiters of its own with .arbiters(n) there"
     )]
     NoArbiter,
+    /// A thread for one of `.arbiters(n)` could not be started.
+    #[error(
+        "could not start a thread for an arbiter: {error}; give the registry fewer arbiters, or the process more threads"
+    )]
+    NoThread {
+        /// The operating system's words.
+        error: String,
+    },
     /// A setting of the builder is out of range.
     #[error("{setting} is {value}; it must be from {least} to {most}")]
     InvalidSetting {

@@ -139,6 +139,7 @@ impl<A: Session> Host<A> {
         vitals.set_expiry(lifecycle.fixed_end(&ruling.limits), None);
         let ctx = SessionContext::new(mailbox, Arc::clone(&vitals), permit, lifecycle, Arc::clone(&ruling));
         let task = SessionTask::new(act, ctx, leftovers);
+        tracing::debug!(%key, id = %vitals.id(), rule = %ruling.rule, "session opened");
         hub.journal.opened(&vitals, ruling.limits, ruling.rule.clone());
         hub.eviction.add(&vitals);
         actix::spawn(task);

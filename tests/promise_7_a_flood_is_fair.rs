@@ -20,7 +20,7 @@ use std::{
 
 use actix::prelude::*;
 use futures_util::stream;
-use session_actors::{EndReason, Ended, Limits, SessionContext, SessionRegistry};
+use session_actors::{EndReason, Ended, Limits, Policy, Session, SessionContext, SessionRegistry};
 use tokio::{
     sync::oneshot,
     task::yield_now,
@@ -341,5 +341,51 @@ fn mail_that_counts_for_nothing_still_leaves_its_neighbours_alone_at_the_idle_de
         })
         .await;
         assert_in_time(Load::ItselfPassively, ended.age, millis(200), millis(220));
+    });
+}
+
+/// Wants to stop, declines, and wants to stop again.
+struct Undecided(Arc<AtomicU64>);
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Leave;
+
+impl Actor for Undecided {
+    type Context = SessionContext<Self>;
+
+    fn stopping(&mut self, ctx: &mut Self::Context) -> Running {
+        ctx.notify(Leave);
+        Running::Continue
+    }
+}
+
+impl Session for Undecided {}
+
+impl Handler<Leave> for Undecided {
+    type Result = ();
+
+    fn handle(&mut self, _: Leave, ctx: &mut Self::Context) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        ctx.stop();
+    }
+}
+
+#[test]
+fn a_session_that_declines_to_stop_without_end_yields_and_ends_in_time() {
+    or_give_up("Undecided", || async {
+        let times = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&times);
+        let policy = Policy::new(Limits::never().max_age(millis(60)));
+        let registry =
+            SessionRegistry::builder(move |_| Undecided(Arc::clone(&counted))).policy(policy).start().unwrap();
+        let mut watch = registry.watch();
+        registry.open("undecided").unwrap().do_send(Leave);
+
+        while times.load(Ordering::Relaxed) < 2_000 {
+            sleep(millis(1)).await;
+        }
+        let (_, ended) = timeout(secs(5), next_end(&mut watch)).await.expect("it is starved");
+        assert_eq!(ended.reason, EndReason::MaxAge);
     });
 }

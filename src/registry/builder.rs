@@ -74,8 +74,8 @@ impl<A: Session> RegistryBuilder<A> {
     ///
     /// # Errors
     ///
-    /// If the policy contradicts itself, a setting is out of range, or no actix `System` runs on
-    /// this thread.
+    /// If the policy contradicts itself, a setting is out of range, no actix `System` runs on this
+    /// thread, or the machine has no thread left for an arbiter.
     pub fn start(self) -> Result<SessionRegistry<A>, StartError> {
         let Self { factory, policy, arbiters, mailbox_capacity, event_history } = self;
         in_range("mailbox_capacity", mailbox_capacity, 0, usize::MAX >> 2)?;
@@ -88,7 +88,10 @@ impl<A: Session> RegistryBuilder<A> {
         }
 
         // The mailboxes first: hosts need the hub, and the hub the way to its hosts.
-        let own: Vec<Arbiter> = (0..arbiters).map(|_| Arbiter::new()).collect();
+        let own = (0..arbiters)
+            .map(|_| Arbiter::try_new())
+            .collect::<Result<Vec<Arbiter>, _>>()
+            .map_err(|error| StartError::NoThread { error: error.to_string() })?;
         let handles = if own.is_empty() { vec![current.clone()] } else { own.iter().map(Arbiter::handle).collect() };
         let (links, mailboxes): (Vec<_>, Vec<_>) = handles
             .iter()

@@ -30,8 +30,8 @@ async fn two_sockets_share_one_session() {
     }
     assert_eq!(gateway.server.gateway.registry.len(), 1);
 
-    let (_three, joined) = gateway.join("grace").await;
-    assert_eq!((&joined["sockets"], &joined["turns"]), (&json!(1), &json!(0)));
+    let (_three, joined) = gateway.join("Ada").await;
+    assert_eq!((&joined["session"], &joined["sockets"]), (&json!("user:Ada"), &json!(1)), "another user");
 }
 
 #[actix_web::test]

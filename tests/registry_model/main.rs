@@ -27,8 +27,9 @@ fn quiet() {
     HOOK.call_once(|| {
         let show = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            let planned = info.payload_as_str().is_some_and(|words| words.contains("planned"));
-            if !planned {
+            let words = info.payload().downcast_ref::<String>().map(String::as_str);
+            let words = words.or(info.payload().downcast_ref::<&str>().copied());
+            if !words.is_some_and(|words| words.starts_with("planned")) {
                 show(info);
             }
         }));

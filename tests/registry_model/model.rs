@@ -122,14 +122,16 @@ pub struct Model {
     names: Name,
     /// Begun, with its deadline.
     pub shutdown: Option<Option<Instant>>,
-    pub fail: Option<Fail>,
+    pub fail: BTreeMap<String, Fail>,
     pub fates: BTreeMap<u64, Fate>,
     /// Work that outlives its session.
     pub orphans: Vec<(Name, Work)>,
-    pub expected: BTreeMap<String, VecDeque<Expected>>,
+    pub expected: BTreeMap<String, VecDeque<(Name, Expected)>>,
     /// Messages in the order in which each key must have handled them.
     pub handled: Vec<(String, u64)>,
     pub refused: u64,
+    /// Sessions that ended since the shutdown began, with nothing cut and with something cut.
+    pub ended_since_shutdown: (usize, usize),
 }
 
 impl Model {
@@ -139,12 +141,13 @@ impl Model {
             keys: keys.iter().map(|key| ((*key).to_owned(), Key::default())).collect(),
             names: 0,
             shutdown: None,
-            fail: None,
+            fail: BTreeMap::new(),
             fates: BTreeMap::new(),
             orphans: Vec::new(),
             expected: BTreeMap::new(),
             handled: Vec::new(),
             refused: 0,
+            ended_since_shutdown: (0, 0),
         }
     }
 
@@ -160,8 +163,36 @@ impl Model {
         self.keys.iter().filter_map(|(key, state)| state.live.as_ref().map(|life| (key, life)))
     }
 
-    fn emit(&mut self, key: &str, event: Expected) {
-        self.expected.entry(key.to_owned()).or_default().push_back(event);
+    fn emit(&mut self, key: &str, name: Name, event: Expected) {
+        self.expected.entry(key.to_owned()).or_default().push_back((name, event));
+    }
+
+    /// Slow replies and holds that can be finished now.
+    pub fn unfinished(&self) -> Vec<u64> {
+        let live = self.lives().flat_map(|(_, life)| &life.work).filter(|work| !work.answered);
+        live.chain(self.orphans.iter().map(|(_, work)| work)).map(|work| work.id).collect()
+    }
+
+    /// Whether a panic of this work comes out at once; not if it stands behind a `wait`, with others.
+    pub fn may_panic(&self, id: u64) -> bool {
+        let blocked = |life: &Life| {
+            life.is_blocked() && life.work.iter().any(|work| work.id == id && work.what == What::InContext)
+        };
+        !self.lives().any(|(_, life)| blocked(life))
+    }
+
+    /// Work that is a future, and messages that wait in mailboxes.
+    pub fn outstanding(&self) -> (usize, usize) {
+        let live = self.lives().flat_map(|(_, life)| &life.work);
+        let futures = live.chain(self.orphans.iter().map(|(_, work)| work)).filter(|work| work.what != What::Hold);
+        let waiting = self.keys.values().filter_map(|key| key.waiting.as_ref()).map(|waiting| waiting.mail.len());
+        let mail = self.lives().map(|(_, life)| life.mailbox.len()).chain(waiting).sum();
+        (futures.count(), mail)
+    }
+
+    /// When something is due next, and for whom.
+    pub fn next_due(&self) -> Option<(Instant, String)> {
+        self.lives().filter_map(|(key, life)| Some((life.next_due(self.rules.observe)?, key.clone()))).min()
     }
 
     fn new_name(&mut self) -> Name {
@@ -187,7 +218,8 @@ impl Model {
         if !used && let Some(cap) = self.rules.cap().filter(|cap| self.used() >= *cap) {
             let Some(victim) = victim.filter(|_| self.used() == cap) else {
                 assert_eq!(self.victims().len() * usize::from(self.used() == cap), 0, "it should have evicted");
-                self.refused += 1;
+                // Each message by itself.
+                self.refused += mail.len().max(1) as u64;
                 return Err(Refusal::AtCapacity(cap));
             };
             assert!(self.victims().contains(&victim), "{victim} was evicted instead of {:?}", self.victims());
@@ -299,14 +331,14 @@ impl Model {
 
     fn open(&mut self, key: &str, waiting: Waiting, now: Instant) {
         let Waiting { name, mail, closed } = waiting;
-        let fail = self.fail.take();
+        let fail = self.fail.remove(key);
         if fail == Some(Fail::Factory) {
             let why = Unserved::StartFailed { panic: "planned: no such session".into() };
             mail.iter().filter(|mail| !mail.abandoned).for_each(|mail| self.tell(mail.id, why.clone()));
-            self.emit(key, Expected::StartFailed);
+            self.emit(key, name, Expected::StartFailed);
             return;
         }
-        self.emit(key, Expected::Opened);
+        self.emit(key, name, Expected::Opened);
         self.key(key).live = Some(Life::new(name, mail, &self.rules, now));
         if fail == Some(Fail::Started) {
             self.end(key, End { reason: EndReason::Panicked, hard: false, panic: Some("planned: 0".into()) }, now);
@@ -425,9 +457,9 @@ impl Model {
             _ => by_policy,
         };
         life.draining = Some((reason, until));
-        let in_flight = u32::try_from(life.work.len()).unwrap();
+        let (name, in_flight) = (life.name, u32::try_from(life.work.len()).unwrap());
         if in_flight > 0 {
-            self.emit(key, Expected::Draining { reason, in_flight });
+            self.emit(key, name, Expected::Draining { reason, in_flight });
         }
         self.decide(key, now);
     }
@@ -436,6 +468,7 @@ impl Model {
     pub fn decide(&mut self, key: &str, now: Instant) {
         let observe = self.rules.observe;
         while let Some(life) = self.key(key).live.as_mut() {
+            let name = life.name;
             if let Some((reason, until)) = life.draining {
                 let cut = life.stuck_at().is_some_and(|at| at <= now) || until.is_some_and(|until| until <= now);
                 if life.work.is_empty() || cut {
@@ -449,17 +482,17 @@ impl Model {
                     let warning = if observe { None } else { life.warning(now) };
                     let Some((reason, deadline)) = warning else { return };
                     life.warned.insert((reason, deadline));
-                    self.emit(key, Expected::Warned { reason, deadline });
+                    self.emit(key, name, Expected::Warned { reason, deadline });
                 }
                 Some(reason) if observe => {
                     life.over = true;
                     let busy = !life.work.is_empty();
-                    self.emit(key, Expected::WouldEnd { reason, busy });
+                    self.emit(key, name, Expected::WouldEnd { reason, busy });
                 }
                 Some(EndReason::IdleTimeout) if !life.extensions.is_empty() => {
                     let by = life.extensions.pop_front().unwrap();
                     life.extended_to = now + by;
-                    self.emit(key, Expected::Extended { by });
+                    self.emit(key, name, Expected::Extended { by });
                 }
                 Some(reason) => self.begin_drain(key, reason, now),
             }
@@ -488,11 +521,10 @@ impl Model {
                 _ => self.tell(work.id, why.clone()),
             }
         }
-        let (lost, mut mail): (Vec<_>, VecDeque<_>) = life.mailbox.into_iter().partition(|mail| mail.abandoned);
+        let (lost, mut mail): (VecDeque<_>, VecDeque<_>) = life.mailbox.into_iter().partition(|mail| mail.abandoned);
         let mut dropped = lost.len();
-        let entitled = life.handled > 0
-            && self.shutdown.is_none()
-            && !matches!(reason, EndReason::Closed | EndReason::Shutdown);
+        let entitled =
+            life.handled > 0 && self.shutdown.is_none() && !matches!(reason, EndReason::Closed | EndReason::Shutdown);
         let mut waiting = self.key(key).waiting.take();
         if waiting.is_none() && !mail.is_empty() && entitled {
             waiting = Some(Waiting { name: self.new_name(), ..Waiting::default() });
@@ -500,6 +532,10 @@ impl Model {
         if waiting.is_none() {
             dropped += mail.len();
             mail.drain(..).for_each(|mail| self.tell(mail.id, why.clone()));
+        }
+        if self.shutdown.is_some() {
+            let (drained, cut_off) = &mut self.ended_since_shutdown;
+            *(if cut > 0 { cut_off } else { drained }) += 1;
         }
         let farewell = Farewell {
             reason,
@@ -511,7 +547,7 @@ impl Model {
             dropped: dropped as u64,
             panic,
         };
-        self.emit(key, Expected::Ended(farewell));
+        self.emit(key, life.name, Expected::Ended(farewell));
         if let Some(mut successor) = waiting {
             mail.append(&mut successor.mail);
             successor.mail = mail;

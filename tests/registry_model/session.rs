@@ -45,7 +45,7 @@ pub enum Outcome {
     Panic,
 }
 
-/// What the next incarnation that is made does.
+/// What the next incarnation of a key does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fail {
     Factory,
@@ -58,7 +58,8 @@ pub struct Diary {
     /// Messages as they were handled: key and number.
     handled: Mutex<Vec<(String, u64)>>,
     pub holds: Mutex<BTreeMap<u64, Hold>>,
-    pub fail: Mutex<Option<Fail>>,
+    /// By key, once.
+    pub fail: Mutex<BTreeMap<String, Fail>>,
     pub actors: Counter,
     pub messages: Counter,
     pub futures: Counter,
@@ -116,8 +117,10 @@ struct Hooks {
 
 impl Subject {
     pub fn make(key: &SessionKey, diary: &Arc<Diary>) -> Self {
-        let fail = diary.fail.lock().unwrap().take();
-        assert_ne!(fail, Some(Fail::Factory), "planned: no such session");
+        let fail = diary.fail.lock().unwrap().remove(key.as_str());
+        if fail == Some(Fail::Factory) {
+            panic!("planned: no such session");
+        }
         Self {
             key: key.to_string(),
             diary: Arc::clone(diary),

@@ -36,7 +36,7 @@ pub enum Step {
     DropReply(usize),
     Close(usize),
     SetRules(Rules),
-    FailNext(Fail),
+    FailNext(usize, Fail),
     Pass(u64),
     Watch,
     PollWatch(usize, usize),
@@ -60,8 +60,7 @@ pub fn rules() -> impl Strategy<Value = Rules> {
         .prop_map(|(idle, age, busy, warn, drain)| Times { idle, age, busy, warn, drain });
     let cap = prop_oneof![Just(None), (1..4_usize).prop_map(Some)];
     let observe = prop_oneof![4 => Just(false), 1 => Just(true)];
-    (times, cap, any::<bool>(), observe)
-        .prop_map(|(times, cap, evict, observe)| Rules { times, cap, evict, observe })
+    (times, cap, any::<bool>(), observe).prop_map(|(times, cap, evict, observe)| Rules { times, cap, evict, observe })
 }
 
 /// Mostly good ones; a few contradict the policy.
@@ -105,9 +104,9 @@ pub fn step() -> impl Strategy<Value = Step> {
         4 => (0..8_usize, messages()).prop_map(|(nth, messages)| Step::SendRaw(nth, messages)),
         6 => (0..16_usize, prop::bool::weighted(0.15)).prop_map(|(nth, panics)| Step::Finish(nth, panics)),
         2 => (0..16_usize).prop_map(Step::DropReply),
-        3 => key.prop_map(Step::Close),
+        3 => key.clone().prop_map(Step::Close),
         2 => rules().prop_map(Step::SetRules),
-        1 => fail.prop_map(Step::FailNext),
+        1 => (key.clone(), fail).prop_map(|(key, fail)| Step::FailNext(key, fail)),
         12 => (1..200_u64).prop_map(Step::Pass),
         1 => Just(Step::Watch),
         3 => (0..4_usize, 1..12_usize).prop_map(|(watch, times)| Step::PollWatch(watch, times)),
