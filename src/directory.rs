@@ -79,9 +79,18 @@ impl<A: Session> Directory<A> {
         Self { entries: DashMap::new(), waiting: AtomicUsize::new(0) }
     }
 
-    /// Uses the route of a key, if it has one.
+    /// Uses the route of a key, if it has one, to look at it. Shared with other readers.
     pub(crate) fn with<T>(&self, key: &str, use_route: impl FnOnce(&Route<A>) -> T) -> Option<T> {
         match &*self.entries.get(key)? {
+            Entry::Open(route) | Entry::Waiting(route, _) => Some(use_route(route)),
+            Entry::Ending => None,
+        }
+    }
+
+    /// Uses the route of a key, if it has one, to queue something: alone, because the mailbox's bound
+    /// is checked and taken in two steps.
+    pub(crate) fn with_alone<T>(&self, key: &str, use_route: impl FnOnce(&Route<A>) -> T) -> Option<T> {
+        match &*self.entries.get_mut(key)? {
             Entry::Open(route) | Entry::Waiting(route, _) => Some(use_route(route)),
             Entry::Ending => None,
         }

@@ -184,7 +184,7 @@ impl<A: Session> Hub<A> {
         if self.shutdown.begun() {
             return Err(OpenError::ShuttingDown);
         }
-        if let Some(used) = self.directory.with(key.as_str(), &mut *use_route) {
+        if let Some(used) = self.directory.with_alone(key.as_str(), &mut *use_route) {
             return Ok(used);
         }
         let key = key.into_key()?;

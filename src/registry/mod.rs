@@ -96,7 +96,8 @@ impl<A: Session> SessionRegistry<A> {
         let observing = hub.mode() == Mode::Observe;
         hub.route(key, make, &mut |route: &Route<A>| {
             route.vitals.touch(now);
-            if observing {
+            // After a warning, activity may bring the next one nearer than the alarm is set.
+            if observing || route.vitals.has_warned() {
                 route.vitals.wish(Wishes::OPENED);
             }
             Addr::new(route.sender.clone())
@@ -171,7 +172,11 @@ impl<A: Session> SessionRegistry<A> {
         M: Message + Send + 'static,
         M::Result: Send,
     {
-        self.push(key, message, |route, message| route.sender.do_send(message))
+        // The directory's own sender is told that it has reached the bound, though it queues beyond it.
+        self.push(key, message, |route, message| match route.sender.try_send(message, true) {
+            Err(ActixSendError::Full(message)) => route.sender.do_send(message),
+            sent => sent,
+        })
     }
 
     fn push<M>(

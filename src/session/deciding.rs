@@ -45,6 +45,7 @@ impl<A: Session> Body<A> {
             match self.ctx.lifecycle.next(now, load, &limits) {
                 Action::Rest => break,
                 Action::Warn { reason, remaining } => {
+                    self.ctx.vitals.set_warned();
                     self.publish(EventKind::Warned { reason, remaining });
                     let warning = Warning { reason, remaining };
                     self.act.warned(warning, &mut self.ctx);

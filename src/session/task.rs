@@ -256,14 +256,16 @@ impl<A: Session> Body<A> {
         let vitals = &ctx.vitals;
         let (holding, hold_moved, hold_counted) = vitals.take_hold_news();
         let progress = ctx.progress || hold_moved;
-        let activity = ctx.activity || hold_counted;
+        let mut activity = ctx.activity || hold_counted;
         if !(progress || activity || ctx.message_handled || ctx.limits_changed) {
             return false;
         }
         let now = *now.get_or_insert_with(Instant::now);
         let mut news = progress || ctx.limits_changed || ctx.lifecycle.has_warned();
-        if ctx.message_handled {
-            news |= ctx.lifecycle.message(now);
+        if ctx.message_handled && ctx.lifecycle.message(now) {
+            // A virtual life begins as a real one does, also by a message that does not count.
+            news = true;
+            activity = true;
         }
         if activity {
             let since_opened = ctx.lifecycle.activity(now);

@@ -8,7 +8,7 @@
 use std::{
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence},
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence},
     },
     task::Waker,
     time::Duration,
@@ -85,6 +85,8 @@ pub(crate) struct Vitals {
     phase: AtomicU8,
     /// Set once it was chosen to make room; it is not chosen twice.
     victim: AtomicU8,
+    /// It has been warned of a deadline: an `open` then begins another approach.
+    warned: AtomicBool,
 }
 
 impl std::fmt::Debug for Vitals {
@@ -117,6 +119,7 @@ impl Vitals {
             wishes: AtomicU8::new(0),
             phase: AtomicU8::new(VitalPhase::Starting as u8),
             victim: AtomicU8::new(0),
+            warned: AtomicBool::new(false),
         }
     }
 
@@ -178,6 +181,14 @@ impl Vitals {
     /// under the entry lock, so an idle end either sees it or has already left the directory.
     pub(crate) fn touch(&self, now: Instant) {
         self.last_activity.fetch_max(self.clock.nanos(now), Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_warned(&self) {
+        self.warned.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_warned(&self) -> bool {
+        self.warned.load(Ordering::Relaxed)
     }
 
     /// Marks it as chosen to make room. False if it already was.

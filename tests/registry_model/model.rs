@@ -457,6 +457,7 @@ impl Model {
             _ => by_policy,
         };
         life.draining = Some((reason, until));
+        life.over = false;
         let (name, in_flight) = (life.name, u32::try_from(life.work.len()).unwrap());
         if in_flight > 0 {
             self.emit(key, name, Expected::Draining { reason, in_flight });
