@@ -289,14 +289,15 @@ async fn a_hundred_thousand_sessions_follow_within_a_second() {
     // Sent behind the change, and not served behind all that it means.
     let neighbour = actix::spawn({
         let registry = registry.clone();
-        async move { registry.send("neighbour", Ping).await.map(|_| (begun.elapsed(), registry.stats().would_end)) }
+        async move { registry.send("neighbour", Ping).await.map(|_| registry.stats().would_end) }
     });
     let mut followed = 0;
     while followed < SESSIONS {
         let event = timeout(secs(60), next_event(&mut watch)).await.unwrap();
         followed += usize::from(matches!(event.kind, EventKind::WouldEnd { reason: EndReason::MaxAge, .. }));
     }
-    let took = begun.elapsed();
-    let (answered, told) = neighbour.await.unwrap().unwrap();
-    eprintln!("{took:?}, {answered:?}, {told}");
+    // A second is what is promised; a debug build on a busy machine is granted more.
+    assert!(begun.elapsed() < secs(10), "{:?}", begun.elapsed());
+    let told = neighbour.await.unwrap().unwrap();
+    assert!(told < SESSIONS as u64 / 2, "answered when {told} had followed");
 }

@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use actix::prelude::*;
 use ends::{ALL_BUT_ABORTED, bring_about, limits_for, registry_for};
 use exact::{assert_about, end_of, name_of};
-use hooked::{Do, Mark, Script, cause, expect_booms};
+use hooked::{Mark, Script, cause, expect_booms};
 use proptest::prelude::*;
 use responses::{ByActFuture, ByFuture, Work};
 use session_actors::{EndReason, EventKind, SessionContext, SessionId, Unserved, Watch, Watched};

@@ -186,8 +186,7 @@ fn once_the_event_is_out_nothing_leads_to_the_ended_incarnation() {
         addr.send(Heavy(Door::open())).await.unwrap();
         let id = registry.info("k").unwrap().id;
         let closing = close_with_mail(&registry, Heavy(door));
-        // From here on the thread of the session stands still between its event and the release of
-        // its key.
+        // From here on the thread of the session stands still, right after its event.
         knocked.recv().unwrap();
 
         assert!(has_ended(&readable(&mut watch), id));
@@ -197,8 +196,8 @@ fn once_the_event_is_out_nothing_leads_to_the_ended_incarnation() {
         let next = registry.open("k").unwrap();
         assert!(next != addr);
         assert_eq!(registry.get("k").unwrap(), next);
-        // It has not started: its predecessor is not done.
-        assert_eq!((registry.len(), registry.stats().waiting), (0, 1));
+        // It has not started, because its thread stands still; its key counts already.
+        assert_eq!((registry.len(), registry.stats().keys), (0, 1));
 
         open.send(()).unwrap();
         assert_eq!(closing.await.unwrap().dropped, 1);

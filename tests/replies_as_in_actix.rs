@@ -20,8 +20,8 @@ use actix::{
 use exact::assert_about;
 use hooked::{cause, ended, expect_booms, panicked};
 use responses::{ActorLater, ByActFuture, ByAtomic, ByFuture, OwnInside, OwnOutside, ResponseLater, Work};
-use session_actors::{EndReason, Reply, SessionRegistry, Unserved};
-use support::{Log, Ping, Probe, limits, next_end, secs};
+use session_actors::{EndReason, Policy, Reply, Session, SessionContext, SessionRegistry, Unserved};
+use support::{Log, Ping, Probe, limits, next_end, secs, settle};
 
 fn lasting(lasts: Duration) -> Work {
     Work { lasts, passive: false }
@@ -212,4 +212,101 @@ impl<M: Message<Result = u64> + 'static> Boxed for Reply<M> {
             }
         })
     }
+}
+
+// ---- a sender that the actor keeps ------------------------------------------------------------
+
+/// Keeps its reply for later, in the actor.
+#[derive(Message)]
+#[rtype(result = "u64")]
+struct Keep;
+
+struct Kept(Keeps);
+
+type Keeps = std::rc::Rc<std::cell::RefCell<Vec<OneshotSender<u64>>>>;
+
+struct Keeper {
+    kept: Keeps,
+    /// Whether `stopped` answers.
+    answers: bool,
+}
+
+impl Actor for Keeper {
+    type Context = SessionContext<Self>;
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        if self.answers {
+            self.kept.borrow_mut().drain(..).for_each(|tx| tx.send(7).unwrap());
+        }
+    }
+}
+
+impl Session for Keeper {}
+
+impl Handler<Keep> for Keeper {
+    type Result = Kept;
+
+    fn handle(&mut self, _: Keep, _: &mut Self::Context) -> Kept {
+        Kept(self.kept.clone())
+    }
+}
+
+impl MessageResponse<Keeper, Keep> for Kept {
+    fn handle(self, _: &mut SessionContext<Keeper>, tx: Option<OneshotSender<u64>>) {
+        self.0.borrow_mut().extend(tx);
+    }
+}
+
+impl Handler<EndBy> for Keeper {
+    type Result = ();
+
+    fn handle(&mut self, end: EndBy, ctx: &mut Self::Context) {
+        match end.0 {
+            Way::Stop => ctx.stop(),
+            Way::Terminate => ctx.terminate(),
+            Way::Panic => panic!("boom"),
+        }
+    }
+}
+
+fn keepers(answers: bool) -> SessionRegistry<Keeper> {
+    SessionRegistry::builder(move |_| Keeper { kept: Keeps::default(), answers })
+        .policy(Policy::new(limits()))
+        .start()
+        .unwrap()
+}
+
+#[actix::test]
+async fn a_reply_that_stopped_gives_is_delivered() {
+    tokio::time::pause();
+    for way in [Way::Stop, Way::Terminate] {
+        let registry = keepers(true);
+        let answer = registry.send("a", Keep);
+        registry.do_send("a", EndBy(way)).unwrap();
+        assert_eq!(answer.await.unwrap(), 7, "{way:?}");
+    }
+    // A hard end as well: the hooks come before anything is cut.
+    let registry = keepers(true);
+    let answer = registry.send("a", Keep);
+    settle().await;
+    drop(registry.close("a"));
+    assert_eq!(answer.await.unwrap(), 7);
+}
+
+#[actix::test]
+async fn a_reply_that_goes_down_with_its_actor_is_told_the_end_of_the_session() {
+    tokio::time::pause();
+    expect_booms();
+    for way in [Way::Stop, Way::Terminate, Way::Panic] {
+        let registry = keepers(false);
+        let answer = registry.send("a", Keep);
+        registry.do_send("a", EndBy(way)).unwrap();
+        let why = if way == Way::Panic { panicked("boom") } else { ended(EndReason::Stopped) };
+        assert_eq!(cause(answer.await), why, "{way:?}");
+    }
+    let registry = keepers(false);
+    let answer = registry.send("a", Keep);
+    settle().await;
+    drop(registry.close("a"));
+    assert_eq!(cause(answer.await), ended(EndReason::Closed));
 }

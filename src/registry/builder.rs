@@ -59,6 +59,9 @@ impl<A: Session> RegistryBuilder<A> {
 
     /// How many messages may wait for one session before [`SessionRegistry::send`] and `try_send`
     /// give them back as full. Defaults to 1,024; 0 is without bound, as in actix.
+    ///
+    /// What others queue through an `Addr` fills it too, but actix gives each sender a slot of its own, the registry
+    /// included: behind a mailbox filled by addresses the registry still accepts one message.
     pub fn mailbox_capacity(mut self, messages: usize) -> Self {
         self.mailbox_capacity = messages;
         self
