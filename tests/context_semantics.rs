@@ -8,6 +8,8 @@
 mod actix_context;
 #[path = "context_semantics/differences.rs"]
 mod differences;
+#[path = "context_semantics/equivalence.rs"]
+mod equivalence;
 #[path = "support/guard.rs"]
 mod guard;
 #[path = "context_semantics/session_context.rs"]

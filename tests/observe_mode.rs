@@ -273,6 +273,20 @@ async fn switched_to_enforce_deadlines_run_from_the_virtual_life() {
     assert_eq!(log.count("expiring"), 3, "hooks are called again");
 }
 
+/// A life that was over by the old limits and is not by those it is switched to.
+#[actix::test]
+async fn switched_to_enforce_the_limits_in_force_decide() {
+    let clock = Stopwatch::start();
+    let registry = registry_by(observing(limits()), &Log::default());
+    let mut watch = registry.watch();
+    let _ = registry.open("k").unwrap();
+    clock.reach(secs(50)).await;
+    assert_eq!(registry.stats().would_end, 1);
+    registry.set_policy(Policy::new(limits().idle_timeout(secs(60)))).unwrap();
+    end_of(&mut watch, "k").await;
+    clock.assert_at(secs(60), "end");
+}
+
 #[actix::test]
 async fn switched_to_enforce_max_age_runs_from_the_virtual_life() {
     let clock = Stopwatch::start();

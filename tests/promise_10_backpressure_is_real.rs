@@ -180,6 +180,18 @@ async fn a_session_may_change_its_own_bound() {
     assert_eq!(fill(&registry, "k"), 2);
 }
 
+/// However large: the counts of the mailbox do not run over.
+#[actix::test]
+async fn a_bound_may_be_as_large_as_can_be_said() {
+    tokio::time::pause();
+    let registry = bounded((usize::MAX >> 2) - 1, roomy(), &Log::default());
+    assert_eq!(registry.send("k", Ping).await.unwrap(), 1);
+    let addr = registry.open("k").unwrap();
+    inside(&addr, |_, ctx| ctx.set_mailbox_capacity(usize::MAX)).await;
+    let again = registry.open("k").unwrap();
+    assert_eq!(again.clone().send(Ping).await.unwrap(), 3);
+}
+
 // ---- mail that waits for a session to begin ----------------------------------------------------
 
 #[actix::test]

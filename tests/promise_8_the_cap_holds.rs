@@ -336,6 +336,41 @@ async fn newcomers_and_victims_on_several_threads_never_exceed_the_cap() {
     assert_eq!(stats.opened, stats.ended.total());
 }
 
+/// The sessions of an arbiter that stops are aborted, and their slots serve those that remain.
+#[actix::test]
+async fn an_arbiter_that_stops_gives_the_slots_of_its_sessions_back() {
+    let log = Log::default();
+    let registry = {
+        let log = log.clone();
+        SessionRegistry::builder(move |key| Probe::new(key, &log))
+            .policy(Policy::new(Limits::never()).max_sessions(16))
+            .arbiters(2)
+            .start()
+            .unwrap()
+    };
+    for n in 0..16 {
+        registry.send(format!("old{n}"), Ping).await.unwrap();
+    }
+    assert!(registry.open("one too many").is_err());
+    let aborted = registry.list().iter().filter(|info| info.host == 0).count();
+    let one = registry.list().iter().find(|info| info.host == 0).unwrap().key.clone();
+    registry
+        .do_send(
+            &one,
+            Run::new(|_, _| {
+                actix::Arbiter::current().stop();
+            }),
+        )
+        .unwrap();
+    until(|| registry.stats().keys == 16 - aborted).await;
+    assert_eq!(registry.stats().ended.get(EndReason::Aborted), aborted as u64);
+    for n in 0..aborted {
+        let reply = registry.send(format!("new{n}"), Ping);
+        assert_eq!(timeout(secs(30), reply).await.unwrap().unwrap(), 1);
+    }
+    assert!(matches!(registry.open("one too many"), Err(OpenError::AtCapacity { limit: 16, retry_after: None })));
+}
+
 /// A client that goes away while its session is being made: at every point of the way.
 #[actix::test]
 async fn cancelled_creates_leak_nothing() {

@@ -142,6 +142,17 @@ async fn a_timeout_of_zero_cuts_at_once() {
     reply.await.unwrap_err();
 }
 
+#[actix::test]
+async fn a_timeout_beyond_the_end_of_the_clock_waits_for_the_work() {
+    let clock = Stopwatch::start();
+    let registry = registry(limits(), &Log::default());
+    let reply = registry.send("k", Slow(secs(100_000)));
+    settle().await;
+    let report = registry.shutdown(Duration::MAX).await.unwrap();
+    clock.assert_at(secs(100_000), "end");
+    assert_eq!((counts(report), reply.await.unwrap()), ((1, 0, 0), "slow"));
+}
+
 /// `drain_timeout` is for one session that ends while others go on; here the timeout of the call is
 /// how long there is, be it more or less.
 #[actix::test]

@@ -81,7 +81,9 @@ struct Inside(Work);
 
 impl MessageResponse<Bare, OwnInside> for Inside {
     fn handle(self, ctx: &mut Context<Bare>, tx: Option<OneshotSender<u64>>) {
-        ctx.spawn(actix::fut::wrap_future(work(self.0)).map(|seven, _, _| drop(tx.unwrap().send(seven))));
+        ctx.spawn(actix::fut::wrap_future(work(self.0)).map(|seven, _, _| {
+            let _ = tx.unwrap().send(seven);
+        }));
     }
 }
 
@@ -289,8 +291,8 @@ async fn a_reply_that_stopped_gives_is_delivered() {
     let registry = keepers(true);
     let answer = registry.send("a", Keep);
     settle().await;
-    drop(registry.close("a"));
-    assert_eq!(answer.await.unwrap(), 7);
+    let ended = registry.close("a").await.unwrap();
+    assert_eq!((answer.await.unwrap(), ended.cut), (7, 0));
 }
 
 #[actix::test]
@@ -307,6 +309,6 @@ async fn a_reply_that_goes_down_with_its_actor_is_told_the_end_of_the_session() 
     let registry = keepers(false);
     let answer = registry.send("a", Keep);
     settle().await;
-    drop(registry.close("a"));
+    assert_eq!(registry.close("a").await.unwrap().cut, 1);
     assert_eq!(cause(answer.await), ended(EndReason::Closed));
 }

@@ -347,6 +347,28 @@ async fn settings_out_of_range_are_refused() {
     }
 }
 
+/// What is in range works: the largest bound that is accepted is one that a mailbox can have.
+#[actix::test]
+async fn the_largest_capacity_that_is_accepted_is_one_that_works() {
+    tokio::time::pause();
+    let Err(StartError::InvalidSetting { most, .. }) = builder().mailbox_capacity(usize::MAX).start() else {
+        panic!("it was accepted")
+    };
+    let registry = builder().mailbox_capacity(most).start().unwrap();
+    assert_eq!(registry.send("k", Ping).await.unwrap(), 1);
+}
+
+/// It takes a machine without a thread to spare to provoke it.
+#[test]
+fn a_thread_that_cannot_be_had_says_what_to_do() {
+    let error = StartError::NoThread { error: "Resource temporarily unavailable (os error 11)".into() };
+    assert_eq!(
+        error.to_string(),
+        "could not start a thread for an arbiter: Resource temporarily unavailable (os error 11); give the registry \
+         fewer arbiters, or the process more threads"
+    );
+}
+
 #[actix::test]
 async fn a_policy_that_contradicts_itself_is_refused_with_its_own_words() {
     let policy = Policy::new(limits().warn_before(secs(60)));

@@ -103,6 +103,11 @@ fn last_hooks<A: Session>(body: &mut Body<A>, end: &mut End) {
         return;
     }
     let hooks = catch_unwind(AssertUnwindSafe(|| {
+        if !body.started {
+            // As in actix: an actor that is dropped before its first turn has all of its life.
+            body.started = true;
+            body.act.started(&mut body.ctx);
+        }
         if !body.asked_to_stop {
             body.ctx.state = State::Stopping;
             // Too late for `Running::Continue`.
@@ -149,18 +154,9 @@ fn dismantle<A: Session>(body: Body<A>, end: &mut End) -> Remains<A> {
     };
     let Agenda { waits, items, leftovers } = agenda.map(|agenda| *agenda).unwrap_or_default();
 
-    let run_on = replies.filter(|replies| !replies.is_empty());
-    let running_on = match &run_on {
-        Some(replies) if !end.cut_replies => replies.tracked(),
-        _ => 0,
-    };
+    // Tracked replies that are not cut, though they were in flight.
+    let mut not_cut = 0;
     because(end.unserved(), || {
-        match run_on {
-            Some(replies) if !end.cut_replies => {
-                actix::spawn(replies.run_on());
-            }
-            replies => end.note_panic(drop_quietly(replies)),
-        }
         for item in waits.into_iter().chain(items) {
             end.note_panic(drop_quietly(item));
         }
@@ -168,6 +164,17 @@ fn dismantle<A: Session>(body: Body<A>, end: &mut End) -> Remains<A> {
             end.note_panic(drop_quietly(staged));
         }
         end.note_panic(drop_quietly(act));
+        let Some(mut replies) = replies.filter(|replies| !replies.is_empty()) else { return };
+        // A thread that is being torn down has no runtime for them any more.
+        if end.reason != EndReason::Aborted {
+            not_cut += replies.last_look();
+        }
+        if end.cut_replies || replies.is_empty() {
+            end.note_panic(drop_quietly(replies));
+        } else {
+            not_cut += replies.tracked();
+            actix::spawn(replies.run_on());
+        }
     });
 
     let mut mail = Vec::new();
@@ -183,7 +190,7 @@ fn dismantle<A: Session>(body: Body<A>, end: &mut End) -> Remains<A> {
         age: now.saturating_duration_since(vitals.opened()),
         idle,
         handled: vitals.handled(),
-        cut: in_flight.saturating_sub(running_on),
+        cut: in_flight.saturating_sub(not_cut),
         handed_over: 0,
         dropped: 0,
         panic: end.panic.clone(),

@@ -9,7 +9,7 @@ use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use actix::{ResponseFuture, dev::OneshotSender};
@@ -24,8 +24,17 @@ use super::{
 };
 use crate::error::Unserved;
 
-/// A reply in the making; resolves to how its end counts.
-type Running = Pin<Box<dyn Future<Output = Work>>>;
+/// A reply in the making.
+type Running = Pin<Box<dyn Future<Output = Made>>>;
+
+/// A reply that is done, one way or the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Made {
+    /// How its end counts.
+    pub(crate) work: Work,
+    /// Whether there was one. Otherwise it panicked, or its sender was let go.
+    pub(crate) answered: bool,
+}
 
 /// The replies in the making of one session.
 #[derive(Default)]
@@ -52,14 +61,25 @@ impl Replies {
     }
 
     /// The next reply that is done, if one is.
-    pub(crate) fn poll_done(&mut self, cx: &mut Context<'_>) -> Option<Work> {
-        let Poll::Ready(Some(work)) = self.running.poll_next_unpin(cx) else {
+    pub(crate) fn poll_done(&mut self, cx: &mut Context<'_>) -> Option<Made> {
+        let Poll::Ready(Some(made)) = self.running.poll_next_unpin(cx) else {
             return None;
         };
-        if work != Work::Clockwork {
+        if made.work != Work::Clockwork {
             self.tracked = self.tracked.saturating_sub(1);
         }
-        Some(work)
+        Some(made)
+    }
+
+    /// A last look when the actor is gone: what its hooks have answered, or taken with them, is
+    /// known only now. Returns how many tracked ones were answered.
+    pub(crate) fn last_look(&mut self) -> u32 {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut answered = 0;
+        while let Some(made) = self.poll_done(&mut cx) {
+            answered += u32::from(made.answered && made.work != Work::Clockwork);
+        }
+        answered
     }
 
     /// Runs what is left to its end, without a session.
@@ -114,39 +134,52 @@ impl<T: 'static> Reply<T> {
         self.work
     }
 
-    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready with whether there was a reply.
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         let reply = match &mut self.source {
             Some(Source::Future(future)) => Some(ready!(future.as_mut().poll(cx))),
             Some(Source::Relay(relay)) => ready!(Pin::new(relay).poll(cx)).ok(),
             None => None,
         };
-        if let (Some(reply), Some(tx)) = (reply, self.tx.take()) {
-            // Nobody there any more: the reply is dropped, as in actix.
-            let _ = tx.send(reply);
+        let answered = reply.is_some();
+        match (reply, self.tx.take()) {
+            (Some(reply), Some(tx)) => {
+                // Nobody there any more: the reply is dropped, as in actix.
+                let _ = tx.send(reply);
+            }
+            (None, tx) => {
+                // The sender went down, with the actor if there is a reason to tell.
+                if let Some(caller) = &self.caller {
+                    caller.tell_unserved();
+                }
+                drop(tx);
+            }
+            (Some(_), None) => {}
         }
-        Poll::Ready(())
+        Poll::Ready(answered)
     }
 }
 
 impl<T: 'static> Future for Reply<T> {
-    type Output = Work;
+    type Output = Made;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Work> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Made> {
         let this = self.get_mut();
-        match catch_unwind(AssertUnwindSafe(|| this.poll_source(cx))) {
+        let answered = match catch_unwind(AssertUnwindSafe(|| this.poll_source(cx))) {
             Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(())) => {}
+            Ok(Poll::Ready(answered)) => answered,
             Err(payload) => {
                 let panic = panic_message(payload);
                 tracing::warn!(%panic, "a reply's future panicked: its caller is told, the session goes on");
                 if let Some(caller) = &this.caller {
                     caller.tell(Unserved::ReplyPanicked { panic });
                 }
+                false
             }
-        }
+        };
         drop_quietly(this.source.take());
         this.tx = None;
-        Poll::Ready(this.work)
+        Poll::Ready(Made { work: this.work, answered })
     }
 }
 

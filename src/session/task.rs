@@ -68,7 +68,7 @@ pub(super) struct Body<A: Session> {
     /// Taken out of the mailbox: being handled, or next to be.
     pub(super) taken: Option<Envelope<A>>,
     pub(super) span: SessionSpan,
-    started: bool,
+    pub(super) started: bool,
     /// `stopping` has been called for this end.
     pub(super) asked_to_stop: bool,
     /// An end that was asked for from outside, to be begun.
@@ -222,11 +222,11 @@ impl<A: Session> Body<A> {
             if budget.is_spent() {
                 return true;
             }
-            let Some(work) = extras.replies.poll_done(cx) else {
+            let Some(made) = extras.replies.poll_done(cx) else {
                 return false;
             };
             budget.step();
-            self.ctx.end_work(work);
+            self.ctx.end_work(made.work);
         }
     }
 

@@ -94,12 +94,11 @@ impl Handler<NoteAndWait> for Act {
     }
 }
 
-/// What an actor noted that was told `job` first, when so much time has passed.
+/// What an actor noted that was told `job` first, when so much time has passed, on a paused clock.
 pub(super) async fn noted_after(
     time: Duration,
     job: impl FnOnce(&mut Act, &mut Ctx<Act>) + Send + 'static,
 ) -> Vec<String> {
-    tokio::time::pause();
     let log = Log::default();
     let (addr, _registry) = super::run(Act::new(&log));
     addr.do_send(Do::new(job));

@@ -10,6 +10,8 @@ mod life;
 mod order;
 #[path = "replies.rs"]
 mod replies;
+#[path = "script.rs"]
+pub(crate) mod script;
 #[path = "streams.rs"]
 mod streams;
 #[path = "timers.rs"]
@@ -25,6 +27,6 @@ pub(crate) type Ctx<A> = actix::Context<A>;
 pub(crate) trait Session {}
 
 /// Runs an actor. What is returned beside its address keeps nothing alive here.
-pub(crate) fn run<A: Actor<Context = Ctx<A>>>(act: A) -> (Addr<A>, ()) {
+pub(crate) fn run<A: Actor<Context = Ctx<A>> + Session>(act: A) -> (Addr<A>, ()) {
     (act.start(), ())
 }

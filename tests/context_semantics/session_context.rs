@@ -10,6 +10,8 @@ mod life;
 mod order;
 #[path = "replies.rs"]
 mod replies;
+#[path = "script.rs"]
+pub(crate) mod script;
 #[path = "streams.rs"]
 mod streams;
 #[path = "timers.rs"]

@@ -16,6 +16,7 @@ use crate::{
 
 #[actix::test]
 async fn a_notification_is_handled_when_the_handler_has_returned() {
+    pause();
     let noted = noted_after(secs(1), |act, ctx| {
         ctx.notify(Note("notified"));
         ctx.notify(Note("notified"));
@@ -27,6 +28,7 @@ async fn a_notification_is_handled_when_the_handler_has_returned() {
 
 #[actix::test]
 async fn what_is_to_happen_later_happens_at_its_time() {
+    pause();
     let noted = noted_after(secs(1), |_, ctx| {
         ctx.run_later(millis(300), |act, ctx| {
             act.note("run");
@@ -41,6 +43,7 @@ async fn what_is_to_happen_later_happens_at_its_time() {
 
 #[actix::test]
 async fn what_is_cancelled_does_not_happen() {
+    pause();
     let noted = noted_after(secs(1), |_, ctx| {
         let first = ctx.notify_later(Note("first"), millis(100));
         let second = ctx.run_later(millis(200), |act, _| act.note("second"));
@@ -56,6 +59,7 @@ async fn what_is_cancelled_does_not_happen() {
 
 #[actix::test]
 async fn no_timer_fires_after_a_stop() {
+    pause();
     let noted = noted_after(secs(1), |_, ctx| {
         ctx.run_later(millis(100), |act, _| act.note("run"));
         ctx.notify_later(Note("notified"), millis(100));
@@ -68,6 +72,7 @@ async fn no_timer_fires_after_a_stop() {
 
 #[actix::test]
 async fn an_interval_runs_until_it_is_cancelled() {
+    pause();
     let noted = noted_after(secs(1), |_, ctx| {
         let interval = ctx.run_interval(millis(110), |act, _| act.note("tick"));
         ctx.run_later(millis(400), move |_, ctx| {
@@ -85,6 +90,7 @@ async fn an_interval_runs_until_it_is_cancelled() {
 
 #[actix::test]
 async fn an_interval_may_begin_at_a_certain_time() {
+    pause();
     let noted = noted_after(secs(1), |_, ctx| {
         ctx.run_interval_at(Instant::now() + millis(500), millis(200), |act, _| act.note("tick"));
     })
@@ -152,6 +158,7 @@ fn cancelling_what_is_done_already_is_nothing() {
 
 #[actix::test]
 async fn every_future_has_a_handle_of_its_own() {
+    pause();
     let noted = noted_after(secs(1), |act, ctx| {
         let handles = [
             ctx.spawn(async {}.into_actor(act)),
@@ -171,6 +178,7 @@ async fn every_future_has_a_handle_of_its_own() {
 
 #[actix::test]
 async fn the_current_handle_is_that_of_the_future_that_runs() {
+    pause();
     let noted = noted_after(secs(1), |act, ctx| {
         assert_eq!(ctx.handle(), SpawnHandle::default(), "a message has none");
         let expected = Arc::new(std::sync::Mutex::new(SpawnHandle::default()));

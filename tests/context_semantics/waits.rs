@@ -17,6 +17,7 @@ use crate::{
 
 #[actix::test]
 async fn a_wait_blocks_the_mailbox() {
+    pause();
     let noted = noted_after(secs(2), |_, ctx| {
         for name in ["one", "two", "three"] {
             ctx.address().do_send(NoteAndWait(name, 300));
@@ -28,6 +29,7 @@ async fn a_wait_blocks_the_mailbox() {
 
 #[actix::test]
 async fn a_wait_blocks_streams_and_notifications() {
+    pause();
     let noted = noted_after(secs(2), |_, ctx| {
         ctx.add_message_stream(stream::iter(["one", "two", "three"]).map(|name| NoteAndWait(name, 300)));
     })
@@ -43,6 +45,7 @@ async fn a_wait_blocks_streams_and_notifications() {
 
 #[actix::test]
 async fn a_wait_blocks_timers_and_spawned_futures() {
+    pause();
     let noted = noted_after(secs(2), |act, ctx| {
         ctx.run_later(millis(100), |act, _| act.note("timer"));
         ctx.run_later(millis(600), |act, _| act.note("later timer"));
@@ -59,6 +62,7 @@ async fn a_wait_blocks_timers_and_spawned_futures() {
 
 #[actix::test]
 async fn the_latest_wait_comes_first() {
+    pause();
     let noted = noted_after(secs(2), |act, ctx| {
         for name in ["first", "second", "third"] {
             let wait = async {}.into_actor(act).then(move |(), act: &mut Act, _| {
@@ -75,6 +79,7 @@ async fn the_latest_wait_comes_first() {
 
 #[actix::test]
 async fn a_wait_that_begins_another_is_followed_by_it() {
+    pause();
     let noted = noted_after(secs(2), |act, ctx| {
         let inner = |act: &mut Act, ctx: &mut Ctx<Act>| {
             act.note("outer");
@@ -89,6 +94,7 @@ async fn a_wait_that_begins_another_is_followed_by_it() {
 
 #[actix::test]
 async fn a_stop_ends_a_wait() {
+    pause();
     let noted = noted_after(secs(1), |act, ctx| {
         ctx.wait(pending::<()>().into_actor(act));
         ctx.stop();
@@ -105,6 +111,7 @@ async fn a_stop_ends_a_wait() {
 
 #[actix::test]
 async fn the_context_says_that_it_waits() {
+    pause();
     let noted = noted_after(secs(1), |act, ctx| {
         assert!(!ctx.waiting());
         ctx.wait(sleep(millis(100)).into_actor(act));
@@ -124,6 +131,7 @@ async fn the_context_says_that_it_waits() {
 /// A future that begins a wait whenever it is polled does not keep the others from being polled.
 #[actix::test]
 async fn what_waits_again_and_again_lets_the_others_run() {
+    pause();
     let noted = noted_after(millis(450), |_, ctx| {
         ctx.add_message_stream(stream::repeat(()).map(|()| NoteAndWait("waits", 100)));
         ctx.run_interval(millis(150), |act, _| act.note("tick"));

@@ -1,0 +1,98 @@
+//! Senders against the end of their arbiter, and of the registry.
+
+use session_actors::{EndReason, Limits, OpenError, Policy, SendError, Unserved};
+
+use crate::{
+    arena::{Arena, Signal, Tally, Thread, brief, millis, soon},
+    racer::{By, Plain, StopArbiter, key},
+};
+
+const KEYS: u64 = 8;
+
+/// Sends until it is refused; what was accepted before is served.
+async fn until_refused(mut thread: Thread) -> Tally {
+    let mut tally = Tally::default();
+    loop {
+        let key = key(thread.dice.roll(KEYS) as usize);
+        match thread.send(&key, &mut tally).await {
+            Ok(()) => thread.pause().await,
+            Err(OpenError::ShuttingDown) => return tally,
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+}
+
+async fn shutdown(policy: Policy) {
+    let arena = Arena::new(policy);
+    let tallies = arena
+        .threads(4, |thread| async move {
+            if thread.number == 0 {
+                tokio::time::sleep(millis(100)).await;
+                let report = soon("the shutdown", thread.registry.shutdown(millis(5_000))).await.unwrap();
+                assert_eq!((report.cut, report.unresponsive), (0, 0));
+                return Tally::default();
+            }
+            until_refused(thread).await
+        })
+        .await;
+    let (book, audit) = arena.close().await;
+    Tally::sum(&tallies).check(&book, &audit);
+}
+
+#[actix::test]
+async fn senders_against_shutdown() {
+    for _ in 0..5 {
+        shutdown(brief()).await;
+        shutdown(Policy::new(Limits::never())).await;
+    }
+}
+
+/// One of the two arbiters stops under its sessions. They end as `Aborted`; what waited in their mailboxes goes to the
+/// other arbiter, as the keys do.
+#[actix::test]
+async fn senders_against_the_stop_of_an_arbiter() {
+    let arena = Arena::new(Policy::new(Limits::never()));
+    let stopped = Signal::default();
+    let seen = stopped.clone();
+    let tallies = arena
+        .threads(4, move |mut thread| {
+            let stopped = seen.clone();
+            async move {
+                let mut tally = Tally::default();
+                if thread.number == 0 {
+                    tokio::time::sleep(millis(200)).await;
+                    soon("a reply", thread.registry.send(key(0), StopArbiter(thread.token(By::Send)))).await.unwrap();
+                    tally.answered += 1;
+                    stopped.give();
+                    return tally;
+                }
+                while thread.goes_on() {
+                    let key = key(thread.dice.roll(KEYS) as usize);
+                    match soon("a reply", thread.registry.send(&key, Plain(thread.token(By::Send)))).await {
+                        Ok(()) => tally.answered += 1,
+                        // Aborted before it had taken a single message: its mail opens nothing.
+                        Err(SendError::Unserved { cause: Unserved::Ended { reason: EndReason::Aborted, .. } }) => {
+                            tally.unserved += 1;
+                        }
+                        Err(error) => panic!("{error:?}"),
+                    }
+                    thread.pause().await;
+                }
+                tally
+            }
+        })
+        .await;
+    assert!(stopped.given());
+    // All keys are elsewhere now.
+    let mut tally = Tally::sum(&tallies);
+    for n in 0..KEYS as usize {
+        soon("a reply", arena.registry.send(key(n), Plain(arena.token(By::Send)))).await.unwrap();
+        tally.answered += 1;
+    }
+    let hosts: Vec<_> = arena.registry.list().iter().map(|info| info.host).collect();
+    assert!(hosts.len() == KEYS as usize && hosts.iter().all(|host| *host == hosts[0]), "{hosts:?}");
+    let (book, audit) = arena.close().await;
+    assert_eq!(book.handled(By::Send), tally.answered, "{tally:?}");
+    assert_eq!(audit.dropped, tally.unserved, "{tally:?}");
+    assert!(audit.ended(EndReason::Aborted) > 0, "{audit:?}");
+}
