@@ -60,6 +60,8 @@ pub(crate) enum Queued<A: Session> {
     Waits,
     /// There was one after all; the caller makes the permit for it.
     Granted(Box<Start<A>>),
+    /// The registry is shut down.
+    TooLate(Box<Start<A>>),
 }
 
 /// Sessions that wait for a slot, in order.
@@ -100,6 +102,9 @@ impl<A: Session> Capacity<A> {
     /// Lets a newcomer wait for the slot of somebody who is asked to go for it.
     pub(crate) fn wait(&self, start: Box<Start<A>>) -> Queued<A> {
         let mut state = self.state.lock();
+        if state.closed && state.used == 0 {
+            return Queued::TooLate(start);
+        }
         if state.limit.is_none_or(|limit| state.used < limit) {
             state.used += 1;
             return Queued::Granted(start);
@@ -149,9 +154,15 @@ impl<A: Session> Capacity<A> {
         state.used == 0
     }
 
-    pub(crate) fn used(&self) -> usize {
+    /// Whether it still gives slots.
+    pub(crate) fn is_open(&self) -> Result<(), Full> {
+        if self.state.lock().closed { Err(Full::Closed) } else { Ok(()) }
+    }
+
+    /// Slots in use, and newcomers that wait for one.
+    pub(crate) fn used(&self) -> (usize, usize) {
         let state = self.state.lock();
-        state.used + state.newcomers.len()
+        (state.used, state.newcomers.len())
     }
 }
 

@@ -18,7 +18,7 @@ pub struct Stats {
     pub live: usize,
     /// Live sessions that are finishing.
     pub draining: usize,
-    /// Sessions that may not start yet, because their predecessor is still ending.
+    /// Sessions that may not start yet: their predecessor is still ending, or somebody is still going for them.
     pub waiting: usize,
     /// Keys with a session live or waiting: what `max_sessions` limits.
     pub keys: usize,

@@ -19,7 +19,7 @@ use std::{
 
 use actix::prelude::*;
 use exact::name_of;
-use hooked::{Do, Mark, Place, Script, cause, ended, expect_booms};
+use hooked::{Do, Hooked, Mark, Place, Script, cause, ended, expect_booms};
 use responses::{ByActFuture, ByFuture, ResponseLater, Work};
 use session_actors::{EndReason, OpenError, SendError, SessionRegistry, Unserved, Watch, Watched};
 use support::{Log, Probe, limits, next_end, secs, settle};
@@ -111,20 +111,37 @@ fn work_of_a_system_that_ends_is_cut_and_its_callers_are_told() {
     assert_eq!((registry.len(), registry.stats().work_cut), (0, 4));
 }
 
+/// Replies after a thousand seconds, by a future that needs a runtime.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Sleep;
+
+impl Handler<Sleep> for Hooked {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Sleep, _: &mut Self::Context) -> Self::Result {
+        Box::pin(tokio::time::sleep(secs(1000)))
+    }
+}
+
 #[test]
 fn a_panic_in_the_hooks_of_an_aborted_session_is_noted() {
     expect_booms();
     for place in [Place::Stopping, Place::Stopped, Place::Dropped] {
-        let mut watch = after_a_system(|| async {
+        let (mut watch, reply) = after_a_system(|| async {
             let registry = Script::new(&Log::default()).booms(place, 1).registry(limits());
             let watch = registry.watch();
-            registry.send("a", Mark("")).await.unwrap();
+            let reply = registry.send("a", Sleep);
+            settle().await;
             // Kept, or its drop would begin a shutdown.
             std::mem::forget(registry);
-            watch
+            (watch, reply)
         });
         let (_, end) = outside(next_end(&mut watch));
         assert_eq!((end.reason, end.panic), (EndReason::Panicked, Some(format!("boom in {place:?} of 1"))));
+        assert_eq!(end.cut, 1);
+        let told = cause(outside(reply));
+        assert!(matches!(told, Unserved::Ended { .. }), "in {place:?}: {told:?}");
     }
 }
 

@@ -160,7 +160,7 @@ fn come_back(registry: &SessionRegistry<Probe>, mut belief: Belief, history: usi
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn snapshot_and_events_are_the_live_set_at_every_moment(

@@ -14,7 +14,7 @@ use crate::{
     host::{Host, HostLink},
     key::SessionKey,
     policy::Policy,
-    session::Session,
+    session::{Session, context::MOST_MAIL},
 };
 
 /// Messages that may wait for one session, unless told otherwise.
@@ -81,7 +81,7 @@ impl<A: Session> RegistryBuilder<A> {
     /// thread, or the machine has no thread left for an arbiter.
     pub fn start(self) -> Result<SessionRegistry<A>, StartError> {
         let Self { factory, policy, arbiters, mailbox_capacity, event_history } = self;
-        in_range("mailbox_capacity", mailbox_capacity, 0, usize::MAX >> 2)?;
+        in_range("mailbox_capacity", mailbox_capacity, 0, MOST_MAIL)?;
         in_range("event_history", event_history, 1, 1 << 24)?;
         in_range("arbiters", arbiters, 0, 1024)?;
         let rules = Rules::compile(policy)?;
@@ -91,10 +91,7 @@ impl<A: Session> RegistryBuilder<A> {
         }
 
         // The mailboxes first: hosts need the hub, and the hub the way to its hosts.
-        let own = (0..arbiters)
-            .map(|_| Arbiter::try_new())
-            .collect::<Result<Vec<Arbiter>, _>>()
-            .map_err(|error| StartError::NoThread { error: error.to_string() })?;
+        let own = start_arbiters(arbiters)?;
         let handles = if own.is_empty() { vec![current.clone()] } else { own.iter().map(Arbiter::handle).collect() };
         let (links, mailboxes): (Vec<_>, Vec<_>) = handles
             .iter()
@@ -118,6 +115,21 @@ impl<A: Session> RegistryBuilder<A> {
         }
         Ok(SessionRegistry::from_handle(handle))
     }
+}
+
+/// All of them, or none.
+fn start_arbiters(count: usize) -> Result<Vec<Arbiter>, StartError> {
+    let mut arbiters = Vec::with_capacity(count);
+    for _ in 0..count {
+        match Arbiter::try_new() {
+            Ok(arbiter) => arbiters.push(arbiter),
+            Err(error) => {
+                arbiters.iter().for_each(|arbiter| drop(arbiter.stop()));
+                return Err(StartError::NoThread { error: error.to_string() });
+            }
+        }
+    }
+    Ok(arbiters)
 }
 
 fn in_range(setting: &'static str, value: usize, least: usize, most: usize) -> Result<(), StartError> {

@@ -189,7 +189,7 @@ impl<A: Session> Hub<A> {
         }
         let key = key.into_key()?;
         if !self.has_host() {
-            return Err(OpenError::NoHost);
+            return Err(self.no_host());
         }
         let (route, start) = self.incarnation(key.clone(), make);
         let opened = self.directory.open(key.clone(), route, start, &mut *use_route, || {
@@ -236,7 +236,10 @@ impl<A: Session> Hub<A> {
             return Err(OpenError::AtCapacity { limit, retry_after: self.retry_after() });
         };
         // Entered without a slot; it starts when it gets the victim's, its mail is buffered.
-        let entered = self.directory.open(key, route, start, &mut *use_route, || Ok(None));
+        let entered = self.directory.open(key, route, start, &mut *use_route, || {
+            self.capacity.is_open()?;
+            Ok(None)
+        });
         match entered {
             Opened::Starts(used, start) => {
                 self.wait_for(&victim, start);
@@ -269,6 +272,7 @@ impl<A: Session> Hub<A> {
                 start.grant(Permit::new(Arc::clone(self)));
                 Self::dispatch(self, start);
             }
+            Queued::TooLate(start) => start.fail(Unserved::NoRoom),
             Queued::Waits => {
                 victim.wish(Wishes::EVICT);
                 // It may have ended by itself before the newcomer was in the queue, and its slot
@@ -293,13 +297,22 @@ impl<A: Session> Hub<A> {
     /// A slot that a newcomer was promised has gone to somebody else: finds another, or turns the
     /// newcomer away.
     fn relieve(self: &Arc<Self>) {
-        if !self.capacity.has_newcomers() {
-            return;
-        }
-        if let Some(victim) = self.choose_victim() {
-            victim.wish(Wishes::EVICT);
-        } else if let Some(start) = self.capacity.turn_away() {
-            start.fail(Unserved::NoRoom);
+        while self.capacity.has_newcomers() {
+            match self.choose_victim() {
+                Some(victim) => {
+                    victim.wish(Wishes::EVICT);
+                    if victim.phase() != VitalPhase::Ended {
+                        return;
+                    }
+                    // It went by itself, and its slot with it: somebody else, then.
+                }
+                None => {
+                    if let Some(start) = self.capacity.turn_away() {
+                        start.fail(Unserved::NoRoom);
+                    }
+                    return;
+                }
+            }
         }
     }
 
@@ -338,6 +351,11 @@ impl<A: Session> Hub<A> {
 
     pub(crate) fn has_host(&self) -> bool {
         self.hosts.iter().any(HostLink::is_alive)
+    }
+
+    /// Why there is no host: the arbiters are gone, or the registry stopped them.
+    pub(crate) fn no_host(&self) -> OpenError {
+        if self.shutdown.begun() { OpenError::ShuttingDown } else { OpenError::NoHost }
     }
 
     /// Sends an incarnation to the host of its key, or to the next one that is alive.

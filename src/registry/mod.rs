@@ -1,6 +1,10 @@
 //! The registry's handle: what a gateway works with.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use actix::{Addr, Handler, Message, Recipient, prelude::SendError as ActixSendError};
 use tokio::time::Instant;
@@ -136,7 +140,7 @@ impl<A: Session> SessionRegistry<A> {
             // A mailbox closes after its session has left the directory, so nobody gets here but
             // by an arbiter that stopped this very moment.
             (Ok(Some(Err(ActixSendError::Closed(message)))), _) => {
-                Reply::failed(SendError::Refused { cause: OpenError::NoHost, message })
+                Reply::failed(SendError::Refused { cause: self.hub().no_host(), message })
             }
             (Err(cause), Some(message)) => Reply::failed(SendError::Refused { cause, message }),
             (Ok(None) | Err(_), _) => {
@@ -192,7 +196,7 @@ impl<A: Session> SessionRegistry<A> {
             (Ok(Some(Ok(())) | None), _) => Ok(()),
             (Ok(Some(Err(ActixSendError::Full(message)))), _) => Err(SendError::Full { message }),
             (Ok(Some(Err(ActixSendError::Closed(message)))), _) => {
-                Err(SendError::Refused { cause: OpenError::NoHost, message })
+                Err(SendError::Refused { cause: self.hub().no_host(), message })
             }
             (Err(cause), Some(message)) => Err(SendError::Refused { cause, message }),
             (Err(_), None) => Ok(()),
@@ -243,11 +247,12 @@ impl<A: Session> SessionRegistry<A> {
     /// What has happened so far, and what there is now.
     pub fn stats(&self) -> Stats {
         let hub = self.hub();
+        let (keys, newcomers) = hub.capacity.used();
         hub.journal.stats(Capacity {
-            waiting: hub.directory.waiting(),
-            keys: hub.capacity.used(),
+            waiting: hub.directory.waiting() + newcomers,
+            keys,
             max_sessions: hub.policy().get_max_sessions(),
-            refused: hub.refused.load(std::sync::atomic::Ordering::Relaxed),
+            refused: hub.refused.load(Ordering::Relaxed),
         })
     }
 

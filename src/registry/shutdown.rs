@@ -127,7 +127,14 @@ impl Shutdown {
                 let report = ShutdownReport {
                     drained: progress.drained,
                     cut: progress.cut,
-                    unresponsive: if on_time { 0 } else { hub.capacity.used() },
+                    unresponsive: if on_time {
+                        0
+                    } else {
+                        {
+                            let (used, newcomers) = hub.capacity.used();
+                            used + newcomers
+                        }
+                    },
                 };
                 drop(progress);
                 if on_time {

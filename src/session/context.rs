@@ -36,6 +36,9 @@ use crate::{
     rules::{AppliedRule, Ruling},
 };
 
+/// The largest bound of a mailbox that actix can keep.
+pub(crate) const MOST_MAIL: usize = (usize::MAX >> 2) - 1;
+
 /// The context that makes an actor a session.
 ///
 /// `type Context = SessionContext<Self>` is all it takes: everything `actix::Context` offers works
@@ -226,7 +229,7 @@ impl<A: Session> SessionContext<A> {
     /// How many messages may wait for this session before senders are told that it is full, as
     /// `actix::Context::set_mailbox_capacity`. Starts as the builder's `mailbox_capacity`.
     pub fn set_mailbox_capacity(&mut self, capacity: usize) {
-        self.mailbox.set_capacity(capacity);
+        self.mailbox.set_capacity(capacity.min(MOST_MAIL));
     }
 
     /// Whether any address is connected, as `actix::Context::connected`. The registry's own counts,

@@ -67,7 +67,7 @@ fn run(trace: impl Future<Output = Vec<String>>) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn an_actor_goes_through_the_same_on_both_contexts(script in script()) {

@@ -10,7 +10,9 @@ use std::{
     time::Duration,
 };
 
-use session_actors::{EndReason, Ended, EventKind, Limits, OpenError, Policy, SendError, SessionRegistry, Watched};
+use session_actors::{
+    EndReason, Ended, EventKind, Limits, OpenError, Policy, SendError, SessionRegistry, Unserved, Watched,
+};
 use tokio::{
     sync::oneshot,
     time::{Instant, sleep, timeout},
@@ -128,7 +130,7 @@ impl Arena {
                 std::thread::spawn(move || {
                     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
                     let dice = Dice(0x9E37_79B9_7F4A_7C15 ^ (number as u64 + 1));
-                    let thread = Thread { number, registry, book, dice, until };
+                    let thread = Thread { number, registry, book, dice, cuts: None, until };
                     let _ = done.send(runtime.block_on(work(thread)));
                 });
                 finished
@@ -151,6 +153,7 @@ impl Arena {
         assert_eq!((stats.live, stats.waiting, stats.keys), (0, 0, 0));
         drop(registry);
         let audit = soon("the end of the stream", audit).await.unwrap();
+        eprintln!("{audit:?}");
         audit_of(&audit, &book);
         assert_eq!((stats.opened, stats.ended.total()), (audit.opened, audit.opened));
         // The threads of the registry take a moment to go.
@@ -179,6 +182,8 @@ pub struct Thread {
     pub registry: SessionRegistry<Racer>,
     pub book: Arc<Book>,
     pub dice: Dice,
+    /// As what sessions of this race may end over work that is bound to their actor.
+    pub cuts: Option<EndReason>,
     until: Instant,
 }
 
@@ -230,13 +235,17 @@ impl Thread {
         Token::new(by, &self.book)
     }
 
-    /// A while in which sessions may expire, or not.
-    pub async fn pause(&mut self) {
-        match self.dice.roll(4) {
-            0 => sleep(millis(self.dice.roll(4))).await,
-            1 => tokio::task::yield_now().await,
-            _ => {}
+    /// Nothing, or up to a little more than it takes a session to expire. Parked, because tokio's timer has ticks of a
+    /// millisecond, and between two of them is where the races are.
+    pub fn pause(&mut self) {
+        if self.dice.roll(2) == 0 {
+            self.rest(2_500);
         }
+    }
+
+    /// So many microseconds at most.
+    pub fn rest(&mut self, micros: u64) {
+        std::thread::park_timeout(Duration::from_micros(self.dice.roll(micros)));
     }
 
     /// Sends one message in one of the ways there are; `Err` if it was refused.
@@ -249,7 +258,17 @@ impl Thread {
             }
             5 => {
                 let time = Duration::from_micros(self.dice.roll(2_500));
-                self.send_by_registry(key, SlowInContext(self.token(By::Send), time), tally).await
+                let message = SlowInContext(self.token(By::Send), time);
+                match soon("a reply", self.registry.send(key, message)).await {
+                    Ok(()) => {}
+                    Err(SendError::Refused { cause, .. }) => return Err(cause),
+                    // Handled, and then cut with its actor; told so.
+                    Err(SendError::Unserved { cause: Unserved::Ended { reason, .. } }) if Some(reason) == self.cuts => {
+                    }
+                    Err(error) => panic!("accepted for {key} and not served: {error:?}"),
+                }
+                tally.answered += 1;
+                Ok(())
             }
             6 | 7 => match self.registry.do_send(key, Plain(self.token(By::DoSend))) {
                 Ok(()) => {
@@ -261,7 +280,7 @@ impl Thread {
             },
             8 => {
                 let addr = self.registry.open(key)?;
-                self.pause().await;
+                self.pause();
                 match soon("a request", addr.send(Plain(self.token(By::Ask)))).await {
                     Ok(()) => tally.asked += 1,
                     Err(_) => tally.closed += 1,
@@ -270,7 +289,7 @@ impl Thread {
             }
             _ => {
                 let addr = self.registry.open(key)?;
-                self.pause().await;
+                self.pause();
                 match addr.try_send(Plain(self.token(By::TrySend))) {
                     Ok(()) => tally.try_sent += 1,
                     Err(_) => tally.closed += 1,

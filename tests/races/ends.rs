@@ -23,7 +23,7 @@ async fn sender(mut thread: Thread) -> Tally {
     while thread.goes_on() {
         let key = any_key(&mut thread, KEYS);
         thread.send(&key, &mut tally).await.unwrap();
-        thread.pause().await;
+        thread.rest(100);
     }
     tally
 }
@@ -40,7 +40,7 @@ async fn senders_against_close() {
                 let key = any_key(&mut thread, KEYS);
                 let ended = soon("a close", thread.registry.close(&key)).await;
                 assert!(ended.is_none_or(|ended| ended.reason == EndReason::Closed));
-                thread.pause().await;
+                thread.rest(200);
             }
             Tally::default()
         })
@@ -70,7 +70,7 @@ async fn opens_against_eviction_at_a_small_cap() {
                     Err(SendError::Unserved { cause: Unserved::NoRoom }) => tally.unserved += 1,
                     Err(error) => panic!("{error:?}"),
                 }
-                thread.pause().await;
+                thread.rest(100);
             }
             tally
         })
@@ -100,7 +100,7 @@ async fn senders_against_policies() {
                         _ => Policy::new(Limits::new().idle_timeout(None).max_age(millis(1))),
                     };
                     thread.registry.set_policy(policy.max_sessions(64)).unwrap();
-                    thread.pause().await;
+                    thread.rest(2_500);
                 }
                 return Tally::default();
             }
@@ -119,6 +119,7 @@ async fn senders_against_panics() {
     let tallies = arena
         .threads(4, |mut thread| async move {
             if thread.number > 0 {
+                thread.cuts = Some(EndReason::Panicked);
                 return sender(thread).await;
             }
             let mut tally = Tally::default();
@@ -132,7 +133,7 @@ async fn senders_against_panics() {
                     }
                     other => panic!("{other:?}"),
                 }
-                thread.pause().await;
+                thread.pause();
             }
             tally
         })

@@ -15,7 +15,7 @@ async fn sender(mut thread: Thread, keys: u64) -> Tally {
     while thread.goes_on() {
         let key = key(thread.dice.roll(keys) as usize);
         thread.send(&key, &mut tally).await.unwrap();
-        thread.pause().await;
+        thread.pause();
     }
     tally
 }

@@ -15,7 +15,7 @@ async fn until_refused(mut thread: Thread) -> Tally {
     loop {
         let key = key(thread.dice.roll(KEYS) as usize);
         match thread.send(&key, &mut tally).await {
-            Ok(()) => thread.pause().await,
+            Ok(()) => thread.rest(300),
             Err(OpenError::ShuttingDown) => return tally,
             Err(error) => panic!("{error:?}"),
         }
@@ -27,7 +27,7 @@ async fn shutdown(policy: Policy) {
     let tallies = arena
         .threads(4, |thread| async move {
             if thread.number == 0 {
-                tokio::time::sleep(millis(100)).await;
+                tokio::time::sleep(millis(20)).await;
                 let report = soon("the shutdown", thread.registry.shutdown(millis(5_000))).await.unwrap();
                 assert_eq!((report.cut, report.unresponsive), (0, 0));
                 return Tally::default();
@@ -41,7 +41,7 @@ async fn shutdown(policy: Policy) {
 
 #[actix::test]
 async fn senders_against_shutdown() {
-    for _ in 0..5 {
+    for _ in 0..10 {
         shutdown(brief()).await;
         shutdown(Policy::new(Limits::never())).await;
     }
@@ -76,7 +76,7 @@ async fn senders_against_the_stop_of_an_arbiter() {
                         }
                         Err(error) => panic!("{error:?}"),
                     }
-                    thread.pause().await;
+                    thread.pause();
                 }
                 tally
             }
