@@ -124,7 +124,9 @@ fn start_arbiters(count: usize) -> Result<Vec<Arbiter>, StartError> {
         match Arbiter::try_new() {
             Ok(arbiter) => arbiters.push(arbiter),
             Err(error) => {
-                arbiters.iter().for_each(|arbiter| drop(arbiter.stop()));
+                for arbiter in arbiters {
+                    arbiter.stop();
+                }
                 return Err(StartError::NoThread { error: error.to_string() });
             }
         }

@@ -11,8 +11,10 @@ use tokio::time::Instant;
 
 mod builder;
 mod closing;
+mod ends;
 pub(crate) mod handle;
 pub(crate) mod hub;
+mod opening;
 mod reply;
 mod shutdown;
 

@@ -10,6 +10,7 @@
 //! `envelope::pack`.
 
 mod alarm;
+mod async_context;
 pub(crate) mod caller;
 pub(crate) mod context;
 mod deciding;
@@ -27,6 +28,7 @@ mod replies;
 mod running;
 mod span;
 pub(crate) mod task;
+mod tracking;
 pub(crate) mod traits;
 pub(crate) mod vitals;
 

@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::{
     belief::Belief,
-    racer::{Book, By, Plain, Racer, Slow, SlowInContext, Token},
+    racer::{Book, By, Plain, Racer, Slow, SlowInContext, Token, key},
 };
 
 /// How long a race goes on.
@@ -235,17 +235,35 @@ impl Thread {
         Token::new(by, &self.book)
     }
 
-    /// Nothing, or up to a little more than it takes a session to expire. Parked, because tokio's timer has ticks of a
-    /// millisecond, and between two of them is where the races are.
-    pub fn pause(&mut self) {
-        if self.dice.roll(2) == 0 {
-            self.rest(2_500);
-        }
-    }
-
-    /// So many microseconds at most.
+    /// So many microseconds at most. Parked, because tokio's timer has ticks of a millisecond, and between two of them
+    /// is where the races are.
     pub fn rest(&mut self, micros: u64) {
         std::thread::park_timeout(Duration::from_micros(self.dice.roll(micros)));
+    }
+
+    /// One message to each of many keys, and one that is waited for, to one of them; then a rest that is about as long
+    /// as sessions of [`brief`] live.
+    pub async fn round(&mut self, keys: u64, tally: &mut Tally) -> Result<(), OpenError> {
+        for number in 0..keys as usize {
+            if self.dice.roll(3) > 0 {
+                self.push(&key(number), tally)?;
+            }
+        }
+        let one = key(self.dice.roll(keys) as usize);
+        self.send(&one, tally).await?;
+        self.rest(2_000);
+        Ok(())
+    }
+
+    fn push(&self, key: &str, tally: &mut Tally) -> Result<(), OpenError> {
+        match self.registry.do_send(key, Plain(self.token(By::DoSend))) {
+            Ok(()) => {
+                tally.do_sent += 1;
+                Ok(())
+            }
+            Err(SendError::Refused { cause, .. }) => Err(cause),
+            Err(error) => panic!("{error:?}"),
+        }
     }
 
     /// Sends one message in one of the ways there are; `Err` if it was refused.
@@ -270,17 +288,10 @@ impl Thread {
                 tally.answered += 1;
                 Ok(())
             }
-            6 | 7 => match self.registry.do_send(key, Plain(self.token(By::DoSend))) {
-                Ok(()) => {
-                    tally.do_sent += 1;
-                    Ok(())
-                }
-                Err(SendError::Refused { cause, .. }) => Err(cause),
-                Err(error) => panic!("{error:?}"),
-            },
+            6 | 7 => self.push(key, tally),
             8 => {
                 let addr = self.registry.open(key)?;
-                self.pause();
+                self.rest(1_500);
                 match soon("a request", addr.send(Plain(self.token(By::Ask)))).await {
                     Ok(()) => tally.asked += 1,
                     Err(_) => tally.closed += 1,
@@ -289,7 +300,7 @@ impl Thread {
             }
             _ => {
                 let addr = self.registry.open(key)?;
-                self.pause();
+                self.rest(1_500);
                 match addr.try_send(Plain(self.token(By::TrySend))) {
                     Ok(()) => tally.try_sent += 1,
                     Err(_) => tally.closed += 1,

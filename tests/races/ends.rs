@@ -7,7 +7,7 @@ use crate::{
     racer::{Boom, By, Plain, key},
 };
 
-const KEYS: u64 = 3;
+const KEYS: u64 = 32;
 
 /// Keeps its sessions for as long as nobody does anything about them.
 fn lasting() -> Policy {
@@ -21,9 +21,7 @@ fn any_key(thread: &mut Thread, keys: u64) -> String {
 async fn sender(mut thread: Thread) -> Tally {
     let mut tally = Tally::default();
     while thread.goes_on() {
-        let key = any_key(&mut thread, KEYS);
-        thread.send(&key, &mut tally).await.unwrap();
-        thread.rest(100);
+        thread.round(KEYS, &mut tally).await.unwrap();
     }
     tally
 }
@@ -37,10 +35,13 @@ async fn senders_against_close() {
                 return sender(thread).await;
             }
             while thread.goes_on() {
-                let key = any_key(&mut thread, KEYS);
-                let ended = soon("a close", thread.registry.close(&key)).await;
-                assert!(ended.is_none_or(|ended| ended.reason == EndReason::Closed));
-                thread.rest(200);
+                // All at once, so that they end while messages come in.
+                let closing: Vec<_> = (0..KEYS as usize).map(|number| thread.registry.close(key(number))).collect();
+                for closing in closing {
+                    let ended = soon("a close", closing).await;
+                    assert!(ended.is_none_or(|ended| ended.reason == EndReason::Closed));
+                }
+                thread.rest(500);
             }
             Tally::default()
         })
@@ -133,7 +134,7 @@ async fn senders_against_panics() {
                     }
                     other => panic!("{other:?}"),
                 }
-                thread.pause();
+                thread.rest(200);
             }
             tally
         })

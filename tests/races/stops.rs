@@ -13,9 +13,8 @@ const KEYS: u64 = 8;
 async fn until_refused(mut thread: Thread) -> Tally {
     let mut tally = Tally::default();
     loop {
-        let key = key(thread.dice.roll(KEYS) as usize);
-        match thread.send(&key, &mut tally).await {
-            Ok(()) => thread.rest(300),
+        match thread.round(KEYS, &mut tally).await {
+            Ok(()) => {}
             Err(OpenError::ShuttingDown) => return tally,
             Err(error) => panic!("{error:?}"),
         }
@@ -76,7 +75,7 @@ async fn senders_against_the_stop_of_an_arbiter() {
                         }
                         Err(error) => panic!("{error:?}"),
                     }
-                    thread.pause();
+                    thread.rest(100);
                 }
                 tally
             }
