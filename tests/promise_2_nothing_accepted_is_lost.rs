@@ -114,6 +114,27 @@ async fn leftovers_come_before_the_successors_own_mail() {
     assert_eq!(noted(&log), ["a#2 1", "a#2 2", "a#2 2b", "a#2 3"]);
 }
 
+/// A session that ends before it is through with its predecessor's mail leaves that first.
+#[actix::test]
+async fn inherited_mail_is_handed_on_before_ones_own() {
+    tokio::time::pause();
+    let log = Log::default();
+    let (registry, mut watch) = start(&log);
+    let old = registry.open("a").unwrap();
+    old.do_send(Do::block());
+    old.do_send(Do::stop());
+    ["1", "2"].into_iter().for_each(|text| old.do_send(Mark(text)));
+    settle().await;
+    drop(registry.close("a"));
+    settle().await;
+    // The second inherits three, the first of which stops it, and has one of its own.
+    assert_eq!(registry.send("a", Mark("3")).await.unwrap(), 3);
+    assert_eq!(noted(&log), ["a#3 1", "a#3 2", "a#3 3"]);
+    assert_eq!(next_end(&mut watch).await.1.handed_over, 3);
+    let (_, ended) = next_end(&mut watch).await;
+    assert_eq!((ended.reason, ended.handled, ended.handed_over), (EndReason::Stopped, 1, 3));
+}
+
 /// A leftover that waits must hold up the next one, as any message would.
 #[actix::test]
 async fn leftovers_are_handled_one_at_a_time() {

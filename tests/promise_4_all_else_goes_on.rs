@@ -15,7 +15,7 @@ use crate::{
     guard::{assert_due_now, assert_on_time, or_give_up, quiet_provoked_panics},
     support::{
         Atomic, Boom, Log, Note, Ping, Probe, Run, Slow, SlowInContext, TakeHold, limits, millis, next_end, next_event,
-        registry, secs, settle,
+        registry, secs,
     },
 };
 

@@ -4,6 +4,8 @@
 //! all of it is in real time.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "support/belief.rs"]
+mod belief;
 #[path = "support/guard.rs"]
 mod guard;
 mod support;
@@ -21,13 +23,14 @@ use session_actors::{
 };
 
 use crate::{
+    belief::read,
     guard::or_give_up,
     support::{limits, millis, next_event},
 };
 
 /// What there is to read of a watch at this moment.
 fn readable(watch: &mut Watch) -> Vec<Watched> {
-    std::iter::from_fn(|| watch.next().now_or_never().flatten()).collect()
+    std::iter::from_fn(|| read(watch)).collect()
 }
 
 fn has_ended(seen: &[Watched], id: SessionId) -> bool {

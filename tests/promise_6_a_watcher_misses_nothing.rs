@@ -11,13 +11,12 @@ mod support;
 use std::collections::BTreeMap;
 
 use actix::prelude::*;
-use futures_util::FutureExt;
 use proptest::prelude::*;
 use session_actors::{EventId, EventKind, Limits, Policy, SessionRegistry, Watch, Watched};
 use tokio::time::{pause, sleep};
 
 use crate::{
-    belief::{Belief, live},
+    belief::{Belief, live, read},
     guard::{or_give_up, quiet_provoked_panics},
     support::{Boom, Log, Ping, Probe, Slow, Stop, limits, millis, next_event, registry, secs, settle},
 };
@@ -140,10 +139,10 @@ fn step_lets_others_run(step: Step) -> bool {
 
 /// Resumes a watch. If what was missed is forgotten, and only then, it begins with a snapshot.
 fn come_back(registry: &SessionRegistry<Probe>, mut belief: Belief, history: usize) -> (Watch, Belief) {
-    let here = registry.watch().next().now_or_never().flatten().unwrap().id();
+    let here = read(&mut registry.watch()).unwrap().id();
     let last = belief.at.unwrap();
     let mut watch = registry.watch_from(last);
-    let first = watch.next().now_or_never().flatten();
+    let first = read(&mut watch);
     let missed = here.sequence() - last.sequence();
     match &first {
         None => assert_eq!(missed, 0),
@@ -192,7 +191,7 @@ async fn the_first_item_is_what_is_live_and_the_rest_is_what_happens() {
     assert!(matches!(opened.kind, EventKind::Opened { .. }) && opened.key == "c");
     assert!(matches!(ended.kind, EventKind::Ended(_)) && ended.key == "a");
     assert_eq!((opened.id.sequence(), ended.id.sequence()), (3, 4));
-    assert!(watch.next().now_or_never().is_none(), "nothing more has happened");
+    assert!(read(&mut watch).is_none(), "nothing more has happened");
 }
 
 #[actix::test]
@@ -244,11 +243,11 @@ async fn who_comes_back_in_time_is_told_what_happened_meanwhile_and_nothing_twic
     for key in ["b", "c", "d"] {
         assert_eq!(next_event(&mut watch).await.key, key);
     }
-    assert!(watch.next().now_or_never().is_none());
+    assert!(read(&mut watch).is_none());
     // Nothing was missed at all, and then something is.
     let Some(here) = registry.watch().next().await.map(|item| item.id()) else { panic!("ended") };
     let mut watch = registry.watch_from(here);
-    assert!(watch.next().now_or_never().is_none());
+    assert!(read(&mut watch).is_none());
     registry.close("a").await.unwrap();
     assert!(matches!(next_event(&mut watch).await.kind, EventKind::Ended(_)));
 }

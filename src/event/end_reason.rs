@@ -27,7 +27,8 @@ pub enum EndReason {
     Panicked,
     /// The registry shut down.
     Shutdown,
-    /// Its task was dropped from outside, for example because its arbiter stopped. No hook ran after that.
+    /// Its task was dropped from outside, for example because its arbiter stopped. `stopping` and
+    /// `stopped` ran, outside of any runtime.
     Aborted,
 }
 

@@ -211,13 +211,14 @@ impl<A: Session> SessionRegistry<A> {
     pub fn close(&self, key: impl IntoKey) -> Closing {
         let hub = self.hub();
         let routed = hub.directory.with(key.as_str(), |route| Arc::clone(&route.vitals));
-        let vitals = routed.clone().or_else(|| hub.journal.find(key.as_str()));
-        // The waiter first: on its own thread the session may have ended before this one got to wait for it.
-        let ended = vitals.map(|vitals| hub.journal.await_end(&vitals));
-        if let Some(vitals) = routed {
+        let vitals = routed.or_else(|| hub.journal.find(key.as_str()));
+        Closing::new(vitals.map(|vitals| {
+            // The waiter first: on its own thread the session may have ended before this one got to wait for it. Asked
+            // also if only the journal knew it: it may have been opened in between, and what drains keeps its reason.
+            let ended = hub.journal.await_end(&vitals);
             vitals.wish(Wishes::CLOSE);
-        }
-        Closing::new(ended)
+            ended
+        }))
     }
 
     // ---- what there is ------------------------------------------------------------------------

@@ -70,7 +70,9 @@ impl<A: Session> AsyncContext<A> for SessionContext<A> {
     }
 
     fn cancel_future(&mut self, handle: SpawnHandle) -> bool {
-        self.extras().staged.push(Staged::Cancel(handle));
+        let extras = self.extras();
+        extras.staged.push(Staged::Cancel(handle));
+        extras.cancelled = true;
         true
     }
 }

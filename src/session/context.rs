@@ -72,6 +72,8 @@ pub struct SessionContext<A: Session> {
 /// What a context holds once it is used for more than messages with plain answers.
 pub(super) struct Extras<A: Session> {
     pub(super) staged: Vec<Staged<A>>,
+    /// Some of it is a cancellation.
+    pub(super) cancelled: bool,
     pub(super) replies: Replies,
     /// Who waits for the reply that is being handed over, for what is spawned meanwhile.
     pub(super) handed_caller: Option<Caller>,
@@ -86,6 +88,7 @@ impl<A: Session> Default for Extras<A> {
     fn default() -> Self {
         Self {
             staged: Vec::new(),
+            cancelled: false,
             replies: Replies::default(),
             handed_caller: None,
             last_handle: SpawnHandle::default(),

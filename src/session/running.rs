@@ -2,9 +2,10 @@
 //!
 //! The order of actix's own context, which users rely on: the most recent `wait` first, and while
 //! one runs nothing else does; then the mailbox; then every spawned item, in the order they were
-//! spawned, each once; a `wait` that one of them stages comes before the rest. What differs: one
-//! budget bounds a turn, so that a session under a flood of mail, or one that notifies itself,
-//! yields to its neighbours, and what a pass spawns is polled once instead of polling everything
+//! spawned until one is done, whose place the last one takes; a `wait` that one of them stages
+//! comes before the rest; what a pass spawns comes after it, and after the mail that has come. What
+//! differs: one budget bounds a turn, so that a session under a flood of mail, or one that notifies
+//! itself, yields to its neighbours, and what a pass spawns is polled without polling everything
 //! again.
 
 use std::{
@@ -86,20 +87,34 @@ impl<A: Session> Body<A> {
         self.merge();
         // Each item that there is now is polled once for nothing; every further poll is a step.
         let mut free = self.agenda.as_ref().map_or(0, |agenda| agenda.items.len());
+        // The items before it have had their turn.
+        let mut from = 0;
         loop {
             if self.poll_waits(cx, budget).is_pending() || self.ctx.is_stopping() {
                 return Ran { mailbox_empty: false, more: budget.is_spent() };
             }
             let mailbox_empty = self.take_mail(cx, budget);
-            self.merge();
+            if self.merge_urgent() {
+                from = 0;
+            }
             if self.has_waits() {
+                from = 0;
                 continue;
             }
-            match self.poll_items(cx, budget, &mut free) {
+            match self.poll_items(cx, budget, &mut free, from) {
+                Pass::Done if !self.ctx.has_staged() || self.ctx.is_stopping() => {
+                    return Ran { mailbox_empty, more: budget.is_spent() };
+                }
                 // A step, or an item that waits for what is ready already would go on for ever.
-                Pass::Again if budget.step() => {}
-                Pass::Again => return Ran { mailbox_empty, more: true },
-                Pass::Done => return Ran { mailbox_empty, more: budget.is_spent() },
+                _ if !budget.step() => return Ran { mailbox_empty, more: true },
+                Pass::Again => from = 0,
+                Pass::Done => {
+                    // Mail comes first, then what is new.
+                    from = self.agenda.as_ref().map_or(0, |agenda| agenda.items.len());
+                    if self.merge() {
+                        from = 0;
+                    }
+                }
             }
         }
     }
@@ -165,9 +180,9 @@ impl<A: Session> Body<A> {
         false
     }
 
-    /// Polls every item once, and what they spawn as long as the budget lasts.
-    fn poll_items(&mut self, cx: &mut Context<'_>, budget: &mut Budget, free: &mut usize) -> Pass {
-        let mut index = 0;
+    /// Polls every item once, from one on. What they spawn stays staged.
+    fn poll_items(&mut self, cx: &mut Context<'_>, budget: &mut Budget, free: &mut usize, from: usize) -> Pass {
+        let mut index = from;
         while !self.ctx.is_stopping() {
             let Some(item) = self.agenda.as_mut().and_then(|agenda| agenda.items.get_mut(index)) else {
                 break;
@@ -195,7 +210,7 @@ impl<A: Session> Body<A> {
                 self.ctx.end_work(work);
                 drop(done);
             }
-            let cancelled = self.merge();
+            let cancelled = self.merge_urgent();
             if self.has_waits() && !self.ctx.is_stopping() {
                 if let (Poll::Pending, Some(agenda)) = (polled, self.agenda.as_mut()) {
                     // To the end of the line, or it could keep the others waiting for ever.
@@ -213,6 +228,11 @@ impl<A: Session> Body<A> {
             }
         }
         Pass::Done
+    }
+
+    /// Carries out what handlers staged, if some of it cannot wait until the items have had their turn.
+    fn merge_urgent(&mut self) -> bool {
+        (self.ctx.waits > 0 || self.ctx.has_cancelled()) && self.merge()
     }
 
     /// Carries out what handlers staged. True if running items were removed.
@@ -236,6 +256,7 @@ impl<A: Session> Body<A> {
                 }
             }
         }
+        self.ctx.extras().cancelled = false;
         // Its buffer serves again.
         self.ctx.extras().staged = staged;
         let cancelled = !removed.is_empty();

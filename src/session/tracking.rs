@@ -31,6 +31,11 @@ impl<A: Session> SessionContext<A> {
         self.extras.get_or_insert_default()
     }
 
+    /// Whether something is to be cancelled.
+    pub(super) fn has_cancelled(&self) -> bool {
+        self.extras.as_ref().is_some_and(|extras| extras.cancelled)
+    }
+
     /// Something is staged for the task to carry out.
     pub(super) fn has_staged(&self) -> bool {
         self.extras.as_ref().is_some_and(|extras| !extras.staged.is_empty())

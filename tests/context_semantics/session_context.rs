@@ -23,9 +23,14 @@ use actix::Addr;
 pub(crate) use session_actors::{Session, SessionContext as Ctx};
 use session_actors::{Limits, Policy, SessionRegistry};
 
+use crate::guard::quiet_provoked_panics;
+
 /// Runs an actor as a session without limits. What is returned beside its address is its registry,
 /// which would end it if it were dropped.
+///
+/// What it leaves in its mailbox finds no successor, as in actix.
 pub(crate) fn run<A: Session + Send>(act: A) -> (Addr<A>, SessionRegistry<A>) {
+    quiet_provoked_panics();
     let registry = SessionRegistry::builder(|_| panic!("provoked: there is only this one"))
         .policy(Policy::new(Limits::never()))
         .start()

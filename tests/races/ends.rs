@@ -82,7 +82,9 @@ async fn opens_against_eviction_at_a_small_cap() {
     let (book, audit) = arena.close().await;
     tally.check(&book, &audit);
     assert!(audit.most <= CAP, "{} live at a cap of {CAP}", audit.most);
-    assert_eq!((stats.refused, audit.start_failed), (tally.refused, tally.unserved));
+    assert_eq!(stats.refused, tally.refused);
+    // Each newcomer that is turned away may have had several senders.
+    assert!(audit.start_failed <= tally.unserved, "{audit:?}, {tally:?}");
     assert!(audit.ended(EndReason::Evicted) > 20, "no race: {audit:?}");
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use futures_util::FutureExt;
 use session_actors::{EventId, EventKind, Session, SessionId, SessionRegistry, Snapshot, Watch, Watched};
+use tokio::task::unconstrained;
 
 /// The live sessions by key.
 pub type Live = BTreeMap<String, SessionId>;
@@ -14,6 +15,12 @@ pub fn live<A: Session>(registry: &SessionRegistry<A>) -> Live {
     let live: Live = registry.list().iter().map(|info| (info.key.to_string(), info.id)).collect();
     assert_eq!(live.len(), registry.len());
     live
+}
+
+/// The next item, if it is there. A watch lets others run after so many items in a row, as tokio's
+/// channels do, which is not to be taken for its having no more.
+pub fn read(watch: &mut Watch) -> Option<Watched> {
+    unconstrained(watch.next()).now_or_never().flatten()
 }
 
 /// A snapshot and the events since. Checks of each item that it fits to those before: no gap, no
@@ -70,7 +77,7 @@ impl Belief {
 
     /// Takes all there is to read at this moment.
     pub fn catch_up(&mut self, watch: &mut Watch) {
-        while let Some(Some(item)) = watch.next().now_or_never() {
+        while let Some(item) = read(watch) {
             self.take(&item);
         }
     }
