@@ -260,10 +260,10 @@ async fn mail_sent_by_an_old_address_while_the_actor_is_dropped_opens_a_successo
         let old: std::sync::Arc<std::sync::OnceLock<Addr<Hooked>>> = Default::default();
         let address = std::sync::Arc::clone(&old);
         let script = Script::new(&log).on_bare(Place::Dropped, move |act| {
-            if act.incarnation == 1 {
-                if let Some(old) = address.get() {
-                    old.do_send(Mark("in drop"));
-                }
+            if act.incarnation == 1
+                && let Some(old) = address.get()
+            {
+                old.do_send(Mark("in drop"));
             }
         });
         let registry = registry_for(reason, &script);

@@ -243,8 +243,7 @@ async fn the_message_that_panics_is_told_the_words_and_by_an_address_that_it_is_
     expect_booms();
     let log = Log::default();
     let registry = Script::new(&log).registry(limits());
-    assert_eq!(cause(registry.send("a", Do::panic("boom"))
-        .await), panicked("boom"));
+    assert_eq!(cause(registry.send("a", Do::panic("boom")).await), panicked("boom"));
     let by_address = registry.open("b").unwrap().send(Do::panic("boom")).await;
     assert!(matches!(by_address, Err(MailboxError::Closed)));
     let numbered = Do::new(|_, _| panic!("boom {}", 42));

@@ -196,7 +196,14 @@ async fn the_keys_and_the_mail_of_an_arbiter_that_stops_go_to_another() {
     }
 
     // The last one.
-    registry.do_send("a", Do::new(|_, _| { Arbiter::current().stop(); })).unwrap();
+    registry
+        .do_send(
+            "a",
+            Do::new(|_, _| {
+                Arbiter::current().stop();
+            }),
+        )
+        .unwrap();
     for _ in 0..21 {
         let (_, end) = soon("the ends", next_end(&mut watch)).await;
         assert_eq!(end.reason, EndReason::Aborted);
@@ -223,7 +230,14 @@ async fn sends_that_race_with_the_end_of_an_arbiter_are_answered_or_told() {
         let mut answers = Vec::new();
         for n in 0..200 {
             if n == round * 10 {
-                registry.do_send("stops", Do::new(|_, _| { Arbiter::current().stop(); })).unwrap();
+                registry
+                    .do_send(
+                        "stops",
+                        Do::new(|_, _| {
+                            Arbiter::current().stop();
+                        }),
+                    )
+                    .unwrap();
             }
             answers.push(registry.send(format!("k{}", n % 70), Mark("")));
         }

@@ -96,22 +96,46 @@ const INSIDE: [Case; 13] = [
     }),
     ("boom in the drop of a future that is done", |act, ctx| {
         let falls = Falls("boom in the drop of a future that is done");
-        ctx.spawn(std::future::poll_fn(move |_| { let _ = &falls; std::task::Poll::Ready(()) }).into_actor(act));
+        ctx.spawn(
+            std::future::poll_fn(move |_| {
+                let _ = &falls;
+                std::task::Poll::Ready(())
+            })
+            .into_actor(act),
+        );
     }),
     ("boom in the drop of a future that was cancelled", |act, ctx| {
         let falls = Falls("boom in the drop of a future that was cancelled");
-        let handle = ctx.spawn(async move { std::future::pending::<()>().await; drop(falls) }.into_actor(act));
+        let handle = ctx.spawn(
+            async move {
+                std::future::pending::<()>().await;
+                drop(falls)
+            }
+            .into_actor(act),
+        );
         ctx.run_later(secs(1), move |_, ctx| {
             ctx.cancel_future(handle);
         });
     }),
     ("boom in the drop of a wait that is done", |act, ctx| {
         let falls = Falls("boom in the drop of a wait that is done");
-        ctx.wait(std::future::poll_fn(move |_| { let _ = &falls; std::task::Poll::Ready(()) }).into_actor(act));
+        ctx.wait(
+            std::future::poll_fn(move |_| {
+                let _ = &falls;
+                std::task::Poll::Ready(())
+            })
+            .into_actor(act),
+        );
     }),
     ("boom in the drop of what a stop cuts", |act, ctx| {
         let falls = Falls("boom in the drop of what a stop cuts");
-        ctx.spawn(async move { std::future::pending::<()>().await; drop(falls) }.into_actor(act));
+        ctx.spawn(
+            async move {
+                std::future::pending::<()>().await;
+                drop(falls)
+            }
+            .into_actor(act),
+        );
         ctx.stop();
     }),
 ];
@@ -289,43 +313,4 @@ async fn leftovers_that_panic_while_they_are_dropped_harm_nobody() {
     assert_eq!(cause(last.await), told);
     let ended = the_only_end(&registry, watch, "messages").await;
     assert_eq!((ended.reason, ended.dropped), (EndReason::Closed, 3));
-}
-
-#[actix::test]
-async fn a_reply_that_panics_in_the_context_ends_the_session_and_tells_its_caller() {
-    tokio::time::pause();
-    expect_booms();
-    #[derive(Message)]
-    #[rtype(result = "()")]
-    struct InContext;
-    impl Handler<InContext> for Hooked {
-        type Result = ResponseActFuture<Self, ()>;
-        fn handle(&mut self, _: InContext, _: &mut Self::Context) -> Self::Result {
-            Box::pin(tokio::time::sleep(secs(1)).into_actor(self).map(|(), _, _| panic!("boom in a reply")))
-        }
-    }
-    #[derive(Message)]
-    #[rtype(result = "()")]
-    struct Atomically;
-    impl Handler<Atomically> for Hooked {
-        type Result = AtomicResponse<Self, ()>;
-        fn handle(&mut self, _: Atomically, _: &mut Self::Context) -> Self::Result {
-            AtomicResponse::new(Box::pin(
-                tokio::time::sleep(secs(1)).into_actor(self).map(|(), _, _| panic!("boom in a reply")),
-            ))
-        }
-    }
-    let (registry, mut watch) = start(&Script::new(&Log::default())).await;
-    let neighbour = registry.send("a", InContext);
-    let answer = registry.send("a", InContext);
-    assert_eq!(cause(answer.await), panicked("boom in a reply"));
-    assert_eq!(cause(neighbour.await), panicked("boom in a reply"));
-    let ended = end_of(&mut watch, "a").await;
-    assert_eq!((ended.reason, ended.cut), (EndReason::Panicked, 2));
-
-    let answer = registry.send("b", Atomically);
-    let behind = registry.send("b", Mark("behind"));
-    assert_eq!(cause(answer.await), panicked("boom in a reply"));
-    assert_eq!(behind.await.unwrap(), 2);
-    assert_eq!(end_of(&mut watch, "b").await.cut, 1);
 }

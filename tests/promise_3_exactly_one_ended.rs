@@ -21,7 +21,10 @@ use hooked::{Mark, Script, cause, expect_booms};
 use proptest::prelude::*;
 use responses::{ByActFuture, ByFuture, Work};
 use session_actors::{EndReason, EventKind, SessionContext, SessionId, Unserved, Watch, Watched};
-use support::{Atomic, Boom, Log, Ping, Probe, Run, Slow, SlowInContext, Stop, gate, limits, millis, next_end, registry, secs, settle};
+use support::{
+    Atomic, Boom, Log, Ping, Probe, Run, Slow, SlowInContext, Stop, gate, limits, millis, next_end, registry, secs,
+    settle,
+};
 
 /// Every event until the stream ends, which it does when the registry is shut down.
 async fn to_the_end(mut watch: Watch) -> Vec<std::sync::Arc<session_actors::SessionEvent>> {

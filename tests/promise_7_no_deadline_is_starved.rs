@@ -9,10 +9,12 @@ mod support;
 use std::{future::pending, time::Duration};
 
 use actix::prelude::*;
-use session_actors::{EndReason, Ended, Limits, SendError, SessionRegistry, Unserved};
+use session_actors::{
+    EndReason, Ended, Expiry, Limits, Policy, SendError, Session, SessionContext, SessionRegistry, Unserved,
+};
 use tokio::{
     sync::mpsc,
-    time::{Instant, advance, pause, sleep},
+    time::{Instant, advance, pause, sleep, timeout},
 };
 
 use crate::{
@@ -281,7 +283,7 @@ async fn a_timer_that_is_set_when_the_runtimes_budget_is_used_up_fires_all_the_s
         }))
         .unwrap();
 
-    let (_, ended) = tokio::time::timeout(secs(1_000), next_end(&mut watch)).await.expect("the timer is lost");
+    let (_, ended) = timeout(secs(1_000), next_end(&mut watch)).await.expect("the timer is lost");
     assert_eq!(ended.reason, EndReason::IdleTimeout);
     assert_due_now(began, secs(10));
 }
@@ -342,6 +344,58 @@ async fn end_of_in_real_time(by: Block, limits: Limits) -> (Ended, Duration) {
     let mut watch = registry.watch();
     let began = Instant::now();
     block(&registry, "blocked", by);
-    let (_, ended) = tokio::time::timeout(secs(10), next_end(&mut watch)).await.expect("never cut");
+    let (_, ended) = timeout(secs(10), next_end(&mut watch)).await.expect("never cut");
     (ended, began.elapsed())
+}
+
+/// Says goodbye at its idle deadline, every time it is asked, and then lets itself be ended.
+struct Polite {
+    log: Log,
+    takes: Duration,
+}
+
+impl Actor for Polite {
+    type Context = SessionContext<Self>;
+}
+
+impl Session for Polite {
+    fn expiring(&mut self, ctx: &mut Self::Context) -> Expiry {
+        self.log.note("expiring");
+        ctx.wait(sleep(self.takes).into_actor(self).map(|(), polite, _| polite.log.note("said goodbye")));
+        Expiry::End
+    }
+}
+
+async fn end_of_polite(takes: Duration) -> (Ended, Vec<String>) {
+    let log = Log::default();
+    let noted = log.clone();
+    let registry = SessionRegistry::builder(move |_| Polite { log: noted.clone(), takes })
+        .policy(Policy::new(Limits::never().idle_timeout(secs(10)).drain_timeout(secs(5))))
+        .start()
+        .unwrap();
+    let mut watch = registry.watch();
+    registry.open("k").unwrap();
+    let (_, ended) = timeout(secs(1_000), next_end(&mut watch)).await.expect("it never ends");
+    assert_eq!(ended.reason, EndReason::IdleTimeout);
+    (ended, log.lines())
+}
+
+#[actix::test]
+async fn a_session_that_says_goodbye_at_its_idle_deadline_does_so_once() {
+    pause();
+    for takes in [secs(0), secs(2)] {
+        let (ended, noted) = end_of_polite(takes).await;
+        assert_on_time(ended.age, secs(10) + takes);
+        assert_eq!(noted, ["expiring", "said goodbye"]);
+        assert_eq!(ended.cut, 0);
+    }
+}
+
+#[actix::test]
+async fn a_goodbye_that_takes_too_long_is_cut_as_any_other_work() {
+    pause();
+    let (ended, noted) = end_of_polite(EVER).await;
+    assert_on_time(ended.age, secs(15));
+    assert_eq!(noted, ["expiring"]);
+    assert_eq!(ended.cut, 1);
 }

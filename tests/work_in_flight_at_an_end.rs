@@ -14,13 +14,11 @@ mod support;
 use std::time::Duration;
 
 use actix::prelude::*;
-use exact::assert_about;
-use hooked::{cause, ended, expect_booms};
-use responses::{
-    ActorLater, ByActFuture, ByAtomic, ByFuture, OwnEarly, OwnInside, OwnOutside, ResponseLater, Work,
-};
+use exact::{assert_about, end_of};
+use hooked::{cause, ended, expect_booms, panicked};
+use responses::{ActorLater, ByActFuture, ByAtomic, ByFuture, OwnEarly, OwnInside, OwnOutside, ResponseLater, Work};
 use session_actors::{EndReason, SessionRegistry};
-use support::{Log, Probe, Run, TakeHold, limits, next_end, secs, settle};
+use support::{Log, Ping, Probe, Run, TakeHold, limits, next_end, secs, settle};
 
 /// Calls a generic test for every message that is answered later.
 macro_rules! for_each_answered_later {
@@ -135,10 +133,15 @@ async fn everything_that_is_cut_is_counted_once() {
     });
     registry.send("a", clockwork).await.unwrap();
     // Two waits, of which the second hides the first.
-    registry.do_send("a", Run::new(|probe, ctx| {
-        ctx.wait(std::future::pending::<()>().into_actor(probe));
-        ctx.wait(std::future::pending::<()>().into_actor(probe));
-    })).unwrap();
+    registry
+        .do_send(
+            "a",
+            Run::new(|probe, ctx| {
+                ctx.wait(std::future::pending::<()>().into_actor(probe));
+                ctx.wait(std::future::pending::<()>().into_actor(probe));
+            }),
+        )
+        .unwrap();
     settle().await;
     assert_eq!(registry.info("a").unwrap().in_flight, 9);
 
@@ -146,7 +149,7 @@ async fn everything_that_is_cut_is_counted_once() {
     assert_eq!((told.handled, told.cut), (8, 9));
     // Guards that are dropped after the end harm nobody.
     drop((hold, second));
-    assert_eq!(registry.send("a", support::Ping).await.unwrap(), 1);
+    assert_eq!(registry.send("a", Ping).await.unwrap(), 1);
 }
 
 struct Bomb;
@@ -193,4 +196,44 @@ async fn every_caller_of_cut_replies_is_told_although_one_of_them_panics_while_i
         let answer = tokio::time::timeout(patience, answer).await.expect("a neighbour waits for ever");
         assert_eq!(cause(answer), ended(EndReason::Closed));
     }
+}
+
+#[actix::test]
+async fn a_reply_that_panics_in_the_context_ends_the_session_and_tells_its_caller() {
+    tokio::time::pause();
+    expect_booms();
+    #[derive(Message)]
+    #[rtype(result = "()")]
+    struct InContext;
+    impl Handler<InContext> for Probe {
+        type Result = ResponseActFuture<Self, ()>;
+        fn handle(&mut self, _: InContext, _: &mut Self::Context) -> Self::Result {
+            Box::pin(tokio::time::sleep(secs(1)).into_actor(self).map(|(), _, _| panic!("boom in a reply")))
+        }
+    }
+    #[derive(Message)]
+    #[rtype(result = "()")]
+    struct Atomically;
+    impl Handler<Atomically> for Probe {
+        type Result = AtomicResponse<Self, ()>;
+        fn handle(&mut self, _: Atomically, _: &mut Self::Context) -> Self::Result {
+            AtomicResponse::new(Box::pin(
+                tokio::time::sleep(secs(1)).into_actor(self).map(|(), _, _| panic!("boom in a reply")),
+            ))
+        }
+    }
+    let registry = start();
+    let mut watch = registry.watch();
+    let neighbour = registry.send("a", InContext);
+    let answer = registry.send("a", InContext);
+    assert_eq!(cause(answer.await), panicked("boom in a reply"));
+    assert_eq!(cause(neighbour.await), panicked("boom in a reply"));
+    let ended = end_of(&mut watch, "a").await;
+    assert_eq!((ended.reason, ended.cut), (EndReason::Panicked, 2));
+
+    let answer = registry.send("b", Atomically);
+    let behind = registry.send("b", Ping);
+    assert_eq!(cause(answer.await), panicked("boom in a reply"));
+    assert_eq!(behind.await.unwrap(), 1);
+    assert_eq!(end_of(&mut watch, "b").await.cut, 1);
 }

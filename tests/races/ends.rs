@@ -88,6 +88,29 @@ async fn opens_against_eviction_at_a_small_cap() {
     assert!(audit.ended(EndReason::Evicted) > 20, "no race: {audit:?}");
 }
 
+/// One caller, one slot, two keys in turn: there is always exactly one idle session, which has to make room.
+#[actix::test]
+async fn a_single_caller_at_the_cap_is_always_let_in() {
+    let arena = Arena::new(lasting().max_sessions(1).on_full(OnFull::EvictIdle));
+    let tallies = arena
+        .threads(1, |mut thread| async move {
+            let mut tally = Tally::default();
+            let mut number = 0;
+            while thread.goes_on() {
+                let message = Plain(thread.token(By::Send));
+                thread.send_by_registry(&key(number % 2), message, &mut tally).await.unwrap();
+                number += 1;
+                thread.rest(20);
+            }
+            tally
+        })
+        .await;
+    let (book, audit) = arena.close().await;
+    tallies[0].check(&book, &audit);
+    assert_eq!(audit.opened, tallies[0].answered, "each evicts the other");
+    assert_eq!(audit.most, 1);
+}
+
 /// The limits change under everybody, and the mode, and the cap, all the time.
 #[actix::test]
 async fn senders_against_policies() {

@@ -1,7 +1,7 @@
 //! Exact instants on a paused clock.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use actix::Addr;
 use session_actors::{EndReason, Ended, EventKind, SessionContext, SessionEvent, Watch};
@@ -59,10 +59,17 @@ impl Stopwatch {
     }
 }
 
+/// The next event. On a paused clock there may never be one; then a year passes at once, and the
+/// test fails instead of hanging.
+async fn next(watch: &mut Watch) -> Arc<SessionEvent> {
+    let year = Duration::from_secs(365 * 24 * 3600);
+    tokio::time::timeout(year, next_event(watch)).await.expect("no such event for a year")
+}
+
 /// The next event of this kind; others are passed over.
-pub async fn next_of(watch: &mut Watch, kind: &str) -> std::sync::Arc<SessionEvent> {
+pub async fn next_of(watch: &mut Watch, kind: &str) -> Arc<SessionEvent> {
     loop {
-        let event = next_event(watch).await;
+        let event = next(watch).await;
         if name_of(&event.kind) == kind {
             return event;
         }
@@ -72,7 +79,7 @@ pub async fn next_of(watch: &mut Watch, kind: &str) -> std::sync::Arc<SessionEve
 /// The `Ended` of this key; other events are passed over.
 pub async fn end_of(watch: &mut Watch, key: &str) -> Ended {
     loop {
-        let event = next_event(watch).await;
+        let event = next(watch).await;
         if let EventKind::Ended(ended) = &event.kind {
             if event.key.as_str() == key {
                 return ended.clone();
