@@ -60,8 +60,8 @@ pub(crate) enum Queued<A: Session> {
     Waits,
     /// There was one after all; the caller makes the permit for it.
     Granted(Box<Start<A>>),
-    /// The registry is shut down.
-    TooLate(Box<Start<A>>),
+    /// The registry is shut down, or the cap was lowered meanwhile: no end will make room for it.
+    NoRoom(Box<Start<A>>),
 }
 
 /// Sessions that wait for a slot, in order.
@@ -77,11 +77,22 @@ struct State<A: Session> {
     closed: bool,
     /// Newcomers for whom somebody is being evicted, in order.
     newcomers: Newcomers<A>,
+    /// Sessions that were asked to go for a newcomer and have not gone yet.
+    promised: usize,
+    /// Pieces of work that outlived their sessions.
+    detached: usize,
+}
+
+impl<A: Session> State<A> {
+    fn is_done(&self) -> bool {
+        self.closed && self.used == 0 && self.detached == 0
+    }
 }
 
 impl<A: Session> Capacity<A> {
     pub(crate) fn new(limit: Option<usize>) -> Self {
-        Self { state: Mutex::new(State { used: 0, limit, closed: false, newcomers: VecDeque::new() }) }
+        let newcomers = VecDeque::new();
+        Self { state: Mutex::new(State { used: 0, limit, closed: false, newcomers, promised: 0, detached: 0 }) }
     }
 
     /// Takes a slot if one is free. On `Ok` the caller owns one and makes the permit for it.
@@ -102,8 +113,9 @@ impl<A: Session> Capacity<A> {
     /// Lets a newcomer wait for the slot of somebody who is asked to go for it.
     pub(crate) fn wait(&self, start: Box<Start<A>>) -> Queued<A> {
         let mut state = self.state.lock();
-        if state.closed && state.used == 0 {
-            return Queued::TooLate(start);
+        let over = state.limit.is_some_and(|limit| state.used > limit);
+        if over || (state.closed && state.used == 0) {
+            return Queued::NoRoom(start);
         }
         if state.limit.is_none_or(|limit| state.used < limit) {
             state.used += 1;
@@ -113,8 +125,33 @@ impl<A: Session> Capacity<A> {
         Queued::Waits
     }
 
-    pub(crate) fn has_newcomers(&self) -> bool {
-        !self.state.lock().newcomers.is_empty()
+    /// Somebody is about to be asked to go.
+    pub(crate) fn promise(&self) {
+        self.state.lock().promised += 1;
+    }
+
+    /// Nobody was, or it need not, or it has gone.
+    pub(crate) fn take_back(&self) {
+        let mut state = self.state.lock();
+        state.promised = state.promised.saturating_sub(1);
+    }
+
+    /// Whether more newcomers wait than sessions are going for them.
+    pub(crate) fn is_short(&self) -> bool {
+        let state = self.state.lock();
+        state.newcomers.len() > state.promised
+    }
+
+    /// Work goes on without a session; a shutdown waits for it.
+    pub(crate) fn detach(&self) {
+        self.state.lock().detached += 1;
+    }
+
+    /// It has ended. True if it was the last thing that a shutdown waits for.
+    pub(crate) fn end_detached(&self) -> bool {
+        let mut state = self.state.lock();
+        state.detached = state.detached.saturating_sub(1);
+        state.is_done()
     }
 
     /// One slot less is in use.
@@ -125,7 +162,7 @@ impl<A: Session> Capacity<A> {
             return Freed::PassedTo(newcomer);
         }
         state.used = state.used.saturating_sub(1);
-        Freed::Free { last: state.used == 0 && state.closed }
+        Freed::Free { last: state.is_done() }
     }
 
     /// The newcomer that came last, because there is no slot for it after all.
@@ -147,11 +184,11 @@ impl<A: Session> Capacity<A> {
         (admitted, refused)
     }
 
-    /// Gives no more slots. True if none is in use.
+    /// Gives no more slots. True if there is nothing left to wait for.
     pub(crate) fn close(&self) -> bool {
         let mut state = self.state.lock();
         state.closed = true;
-        state.used == 0
+        state.is_done()
     }
 
     /// Whether it still gives slots.

@@ -97,12 +97,14 @@ impl<A: Session> Directory<A> {
     }
 
     /// Opens a key by `route` unless it has a route already; `use_route` gets the one that counts.
+    /// `may_open` is asked where no slot has to be taken.
     pub(crate) fn open<T>(
         &self,
         key: SessionKey,
         route: Route<A>,
         mut start: Box<Start<A>>,
         use_route: impl FnOnce(&Route<A>) -> T,
+        may_open: impl FnOnce() -> bool,
         take_slot: impl FnOnce() -> Result<Option<Permit<A>>, Full>,
     ) -> Opened<A, T> {
         match self.entries.entry(key) {
@@ -113,6 +115,7 @@ impl<A: Session> Directory<A> {
                     drop(route);
                     Opened::Live(used, start)
                 }
+                Entry::Ending if !may_open() => Opened::Full(Full::Closed, route, start),
                 ending @ Entry::Ending => {
                     let used = use_route(&route);
                     *ending = Entry::Waiting(route, start);

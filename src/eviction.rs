@@ -55,6 +55,12 @@ impl Eviction {
     /// A session has started.
     pub(crate) fn add(&self, vitals: &Arc<Vitals>) {
         if let Some(heap) = self.heap.lock().as_mut() {
+            if heap.len() == heap.capacity() {
+                // About to grow: first without those that have ended. Room for as many again, or this would be done
+                // each time.
+                heap.retain(|Reverse(candidate)| candidate.vitals.strong_count() > 0);
+                heap.reserve(heap.len().max(64));
+            }
             heap.push(candidate(vitals.idle_since(), vitals));
         }
     }

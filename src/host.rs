@@ -139,10 +139,11 @@ impl<A: Session> Host<A> {
         vitals.set_expiry(lifecycle.fixed_end(&ruling.limits), None);
         let ctx = SessionContext::new(mailbox, Arc::clone(&vitals), permit, lifecycle, Arc::clone(&ruling));
         let task = SessionTask::new(act, ctx, leftovers);
-        tracing::debug!(%key, id = %vitals.id(), rule = %ruling.rule, "session opened");
         hub.journal.opened(&vitals, ruling.limits, ruling.rule.clone());
         hub.eviction.add(&vitals);
         actix::spawn(task);
+        // Last: a subscriber is foreign code.
+        tracing::debug!(%key, id = %vitals.id(), rule = %ruling.rule, "session opened");
     }
 }
 
@@ -154,7 +155,11 @@ impl<A: Session> Handler<Start<A>> for Host<A> {
     type Result = ();
 
     fn handle(&mut self, start: Start<A>, ctx: &mut Self::Context) {
-        self.run_session(start);
+        // What is not the actor's is not expected to panic, but a tracing subscriber may; it must not take down the host
+        // of all the others.
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.run_session(start))) {
+            let _ = panic_message(payload);
+        }
         self.started += 1;
         if self.started.is_multiple_of(STARTS_PER_POLL) {
             // A burst of opens must not stall the sessions that run here.

@@ -15,7 +15,7 @@ use actix::prelude::*;
 use ends::{ALL_BUT_ABORTED, bring_about, registry_for};
 use exact::{assert_about, end_of};
 use hooked::{Do, Hooked, Mark, Place, Script, cause, expect_booms, panicked};
-use session_actors::{EndReason, SessionRegistry, Watch};
+use session_actors::{EndReason, SessionContext, SessionRegistry, Watch};
 use support::{Log, gate, limits, next_end, secs, settle};
 
 /// What was noted beside the life of the actors.
@@ -251,6 +251,25 @@ async fn mail_sent_by_an_old_address_in_the_last_hooks_opens_a_successor() {
     }
 }
 
+/// It has taken nothing, but it has seen its mailbox empty: its successor can do better than it.
+#[actix::test]
+async fn late_mail_of_a_session_that_was_never_sent_anything_opens_a_successor() {
+    tokio::time::pause();
+    let log = Log::default();
+    let late = |act: &mut Hooked, ctx: &mut SessionContext<Hooked>| {
+        if act.incarnation == 1 {
+            ctx.address().do_send(Mark("late"));
+        }
+    };
+    let registry = Script::new(&log).on(Place::Stopped, late).registry(limits());
+    let mut watch = registry.watch();
+    registry.open("a").unwrap();
+    let (_, ended) = next_end(&mut watch).await;
+    assert_eq!((ended.handled, ended.handed_over, ended.dropped), (0, 1, 0));
+    settle().await;
+    assert_eq!(noted(&log), ["a#2 late"]);
+}
+
 #[actix::test]
 async fn mail_sent_by_an_old_address_while_the_actor_is_dropped_opens_a_successor() {
     tokio::time::pause();
@@ -292,7 +311,7 @@ async fn a_message_whose_caller_has_gone_is_dropped_and_opens_nothing() {
     // Stops when the gate opens; until then its mail waits.
     let job = Do::new(move |act, ctx| {
         let stop = async { drop(gate.await) }.into_actor(act);
-        ctx.wait(stop.map(|(), _, ctx: &mut session_actors::SessionContext<Hooked>| ctx.stop()));
+        ctx.wait(stop.map(|(), _, ctx: &mut SessionContext<Hooked>| ctx.stop()));
     });
     registry.do_send("a", job).unwrap();
     let gone = ["1", "2"].map(|text| registry.send("a", Mark(text)));

@@ -221,9 +221,8 @@ async fn the_keys_and_the_mail_of_an_arbiter_that_stops_go_to_another() {
     assert!(registry.is_empty());
 }
 
-/// Sends that race with the end of an arbiter are answered or told, and none hangs.
 #[actix::test]
-async fn sends_that_race_with_the_end_of_an_arbiter_are_answered_or_told() {
+async fn sends_that_race_with_the_end_of_an_arbiter_are_all_answered() {
     for round in 0..20usize {
         let registry = Script::new(&Log::default()).builder().arbiters(2).start().unwrap();
         let watch = registry.watch();
@@ -241,20 +240,14 @@ async fn sends_that_race_with_the_end_of_an_arbiter_are_answered_or_told() {
             }
             answers.push(registry.send(format!("k{}", n % 70), Mark("")));
         }
-        let mut told = 0;
         for answer in answers {
-            match soon("an answer", answer).await {
-                Ok(_) => {}
-                // Being handled, or taken by a session that had not handled anything.
-                Err(SendError::Unserved { cause: Unserved::Ended { reason: EndReason::Aborted, .. } }) => told += 1,
-                Err(other) => panic!("{other:?}"),
-            }
+            // None was being handled when the arbiter stopped, so each is for another one to take.
+            soon("an answer", answer).await.unwrap();
         }
-        assert!(told < 200, "one host of two went");
         soon("shutdown", registry.shutdown(secs(10))).await.unwrap();
         let stats = registry.stats();
         assert_eq!((stats.opened, stats.keys, stats.live), (stats.ended.total(), 0, 0));
-        assert_eq!(stats.messages_dropped, told);
+        assert_eq!(stats.messages_dropped, 0);
         drop(watch);
     }
 }

@@ -249,8 +249,10 @@ async fn end_of_hooked(at: &'static str) -> (Ended, Vec<String>) {
     let log = Log::default();
     let noted = log.clone();
     let limits = Limits::new().idle_timeout(secs(10)).warn_before(secs(1)).max_age(secs(11)).drain_timeout(secs(5));
-    let registry: SessionRegistry<Hooked> =
-        SessionRegistry::builder(move |_| Hooked { at, log: noted.clone() }).policy(Policy::new(limits)).start().unwrap();
+    let registry: SessionRegistry<Hooked> = SessionRegistry::builder(move |_| Hooked { at, log: noted.clone() })
+        .policy(Policy::new(limits))
+        .start()
+        .unwrap();
     let mut watch = registry.watch();
     let addr = registry.open("k").unwrap();
     if at == "draining" {

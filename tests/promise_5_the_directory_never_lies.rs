@@ -18,8 +18,8 @@ use std::{
 use actix::prelude::*;
 use futures_util::FutureExt;
 use session_actors::{
-    Closing, EndReason, EventKind, Phase, Policy, Session, SessionContext, SessionId, SessionKey,
-    SessionRegistry, Watch, Watched,
+    Closing, EndReason, EventKind, Phase, Policy, Session, SessionContext, SessionId, SessionKey, SessionRegistry,
+    Watch, Watched,
 };
 
 use crate::{
@@ -130,11 +130,14 @@ impl Handler<Block> for Doors {
 fn beside(policy: Policy, stopped: &Door) -> SessionRegistry<Doors> {
     let stopped = stopped.clone();
     let addresses = Arc::default();
-    SessionRegistry::builder(move |_: &SessionKey| Doors { stopped: stopped.clone(), addresses: Arc::clone(&addresses) })
-        .policy(policy)
-        .arbiters(1)
-        .start()
-        .unwrap()
+    SessionRegistry::builder(move |_: &SessionKey| Doors {
+        stopped: stopped.clone(),
+        addresses: Arc::clone(&addresses),
+    })
+    .policy(policy)
+    .arbiters(1)
+    .start()
+    .unwrap()
 }
 
 #[test]
@@ -250,12 +253,11 @@ fn at_every_ended_event_the_directory_has_moved_on() {
     or_give_up("moved on", || async {
         let addresses: Arc<Mutex<HashMap<SessionId, Addr<Doors>>>> = Arc::default();
         let seen = Arc::clone(&addresses);
-        let registry =
-            SessionRegistry::builder(move |_| Doors { stopped: Door::open(), addresses: Arc::clone(&seen) })
-                .policy(Policy::new(limits()))
-                .arbiters(2)
-                .start()
-                .unwrap();
+        let registry = SessionRegistry::builder(move |_| Doors { stopped: Door::open(), addresses: Arc::clone(&seen) })
+            .policy(Policy::new(limits()))
+            .arbiters(2)
+            .start()
+            .unwrap();
         let mut watch = registry.watch();
         let keys = ["a", "b", "c", "d", "e"];
         for key in keys {

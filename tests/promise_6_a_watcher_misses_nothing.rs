@@ -43,7 +43,9 @@ enum Step {
     Panic(u8),
     /// The factory does.
     FailToOpen(u8),
-    Pass { millis: u16 },
+    Pass {
+        millis: u16,
+    },
     /// One more watcher.
     Watch,
     /// One that goes, and comes back later from where it was.
@@ -300,6 +302,22 @@ async fn an_event_id_survives_the_way_through_a_client() {
 
     registry.send("b", Ping).await.unwrap();
     assert_eq!(next_event(&mut registry.watch_from(back)).await.key, "b");
+}
+
+#[actix::test]
+async fn who_comes_after_the_end_is_told_what_is_known_and_that_it_is_over() {
+    pause();
+    let registry = forgetful(limits(), 3, 0, &Log::default());
+    registry.send("a", Ping).await.unwrap();
+    let Some(item) = registry.watch().next().await else { panic!("ended") };
+    registry.shutdown(secs(1)).await.unwrap();
+
+    let mut watch = registry.watch();
+    assert!(matches!(watch.next().await, Some(Watched::Snapshot(snapshot)) if snapshot.sessions.is_empty()));
+    assert!(watch.next().await.is_none());
+    let mut watch = registry.watch_from(item.id());
+    assert!(matches!(next_event(&mut watch).await.kind, EventKind::Ended(_)));
+    assert!(watch.next().await.is_none());
 }
 
 /// The twin in real time: sessions on two threads, watchers that are slow, quick or come and go.

@@ -1,10 +1,12 @@
-//! Promise 7, first half: a session under constant load yields to its neighbours, and its own
+//! Promise 7, first part: a session under constant load yields to its neighbours, and its own
 //! deadlines are kept under the flood.
 //!
-//! All in real time: under a flood a paused clock never advances. Every test runs under
+//! Nearly all in real time: under a flood a paused clock never advances. They run under
 //! `or_give_up`, because on one thread a session that never yields stops the test as well.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "support/flood.rs"]
+mod flood;
 #[path = "support/guard.rs"]
 mod guard;
 mod support;
@@ -12,170 +14,23 @@ mod support;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
-    thread,
     time::Duration,
 };
 
 use actix::prelude::*;
-use futures_util::stream;
 use session_actors::{EndReason, Ended, Limits, Policy, Session, SessionContext, SessionRegistry};
 use tokio::{
     sync::oneshot,
-    task::yield_now,
-    time::{sleep, timeout},
+    time::{pause, sleep, timeout},
 };
 
 use crate::{
+    flood::{ALL, CLOCKWORK, Flood, Load},
     guard::or_give_up,
-    support::{Log, Ping, Probe, Run, TakeHold, millis, next_end, registry, secs},
+    support::{Log, Ping, Probe, Run, Slow, TakeHold, millis, next_end, registry, secs},
 };
-
-/// How a flood goes on, once it has begun.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Load {
-    /// A task beside the session, on the same thread, sends without end.
-    Neighbour,
-    /// Another thread does.
-    Thread,
-    /// The session sends to itself, through its mailbox.
-    Itself,
-    /// The same, and none of it counts as activity.
-    ItselfPassively,
-    /// `ctx.notify`.
-    Notify,
-    /// `ctx.notify`, two for one as long as there are less than a thousand.
-    NotifyMore,
-    /// `ctx.notify`, and a `ctx.wait` that is over at once.
-    NotifyAndWait,
-    /// A `ctx.wait` that is over at once and stages the next one.
-    Wait,
-    /// A stream that always has an item.
-    Stream,
-    /// A stream of messages that always has one.
-    MessageStream,
-}
-
-/// Those that are the session's own clockwork and keep nothing alive. `NotifyAndWait` is none of
-/// them: it has a wait running whenever it is looked at, and so is busy.
-const CLOCKWORK: [Load; 4] = [Load::Notify, Load::NotifyMore, Load::Stream, Load::MessageStream];
-
-const ALL: [Load; 10] = [
-    Load::Neighbour,
-    Load::Thread,
-    Load::Itself,
-    Load::ItselfPassively,
-    Load::Notify,
-    Load::NotifyMore,
-    Load::NotifyAndWait,
-    Load::Wait,
-    Load::Stream,
-    Load::MessageStream,
-];
-
-/// One drop of it.
-#[derive(Message, Clone)]
-#[rtype(result = "()")]
-struct Tick {
-    load: Load,
-    handled: Arc<AtomicU64>,
-}
-
-impl Tick {
-    fn again(self, probe: &Probe, ctx: &mut SessionContext<Probe>) {
-        let so_far = self.handled.fetch_add(1, Ordering::Relaxed);
-        match self.load {
-            Load::Neighbour | Load::Thread | Load::Stream | Load::MessageStream => {}
-            Load::Itself => ctx.address().do_send(self),
-            Load::ItselfPassively => {
-                ctx.passive();
-                ctx.address().do_send(self);
-            }
-            Load::Notify => ctx.notify(self),
-            Load::NotifyMore => {
-                if so_far < 1_000 {
-                    ctx.notify(self.clone());
-                }
-                ctx.notify(self);
-            }
-            Load::NotifyAndWait => {
-                ctx.notify(self);
-                ctx.wait(async {}.into_actor(probe));
-            }
-            Load::Wait => ctx.wait(async {}.into_actor(probe).map(|(), probe, ctx| self.again(probe, ctx))),
-        }
-    }
-}
-
-impl Handler<Tick> for Probe {
-    type Result = ();
-
-    fn handle(&mut self, tick: Tick, ctx: &mut Self::Context) {
-        tick.again(self, ctx);
-    }
-}
-
-impl StreamHandler<Tick> for Probe {
-    fn handle(&mut self, tick: Tick, ctx: &mut Self::Context) {
-        tick.again(self, ctx);
-    }
-}
-
-/// Floods a session until it is dropped, or for as long as the session lives.
-struct Flood {
-    over: Arc<AtomicBool>,
-    handled: Arc<AtomicU64>,
-}
-
-impl Flood {
-    fn begin(registry: &SessionRegistry<Probe>, key: &'static str, load: Load) -> Self {
-        let addr = registry.open(key).unwrap();
-        let (over, handled) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let flood = Self { over: Arc::clone(&over), handled: Arc::clone(&handled) };
-        let tick = Tick { load, handled };
-        match load {
-            Load::Neighbour => {
-                actix::spawn(async move {
-                    while !over.load(Ordering::Relaxed) && addr.connected() {
-                        for _ in 0..500 {
-                            addr.do_send(tick.clone());
-                        }
-                        yield_now().await;
-                    }
-                });
-            }
-            Load::Thread => {
-                thread::spawn(move || {
-                    while !over.load(Ordering::Relaxed) && addr.connected() {
-                        if addr.try_send(tick.clone()).is_err() {
-                            thread::yield_now();
-                        }
-                    }
-                });
-            }
-            Load::Stream => addr.do_send(Run::new(|_, ctx| {
-                ctx.add_stream(stream::repeat(tick));
-            })),
-            Load::MessageStream => addr.do_send(Run::new(|_, ctx| ctx.add_message_stream(stream::repeat(tick)))),
-            _ => addr.do_send(tick),
-        }
-        flood
-    }
-
-    /// It is a flood by now.
-    async fn rises(&self) {
-        while self.handled.load(Ordering::Relaxed) < 2_000 {
-            yield_now().await;
-        }
-    }
-}
-
-impl Drop for Flood {
-    fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
-    }
-}
 
 /// While a session is flooded, its neighbour on the same thread is served, and so is the flooded
 /// session's own mail.
@@ -201,9 +56,14 @@ fn a_neighbour_gets_through(load: Load) {
         if load != Load::Wait {
             timeout(secs(5), registry.send("flooded", Ping)).await.expect("its own mail starves").unwrap();
             let (fired, timer) = oneshot::channel();
-            registry.do_send("flooded", Run::new(|_, ctx| {
-                ctx.run_later(millis(5), |_, _| fired.send(()).unwrap());
-            })).unwrap();
+            registry
+                .do_send(
+                    "flooded",
+                    Run::new(|_, ctx| {
+                        ctx.run_later(millis(5), |_, _| fired.send(()).unwrap());
+                    }),
+                )
+                .unwrap();
             timeout(secs(5), timer).await.expect("its own timer starves").unwrap();
         }
     });
@@ -251,11 +111,7 @@ fn a_session_with_a_message_stream_that_is_always_ready_yields() {
 }
 
 /// How a flooded session ends by `limits`, and by what `begin` does to it.
-async fn end_under(
-    load: Load,
-    limits: Limits,
-    begin: impl AsyncFnOnce(&SessionRegistry<Probe>),
-) -> Ended {
+async fn end_under(load: Load, limits: Limits, begin: impl AsyncFnOnce(&SessionRegistry<Probe>)) -> Ended {
     let log = Log::default();
     let registry = registry(limits, &log);
     let mut watch = registry.watch();
@@ -388,4 +244,36 @@ fn a_session_that_declines_to_stop_without_end_yields_and_ends_in_time() {
         let (_, ended) = timeout(secs(5), next_end(&mut watch)).await.expect("it is starved");
         assert_eq!(ended.reason, EndReason::MaxAge);
     });
+}
+
+/// On a clock that stands still: what counts is how far the flood got before the neighbour's turn.
+#[actix::test]
+async fn a_burst_of_opens_lets_the_sessions_that_run_go_on() {
+    pause();
+    let registry = registry(Limits::never(), &Log::default());
+    let neighbour = registry.open("neighbour").unwrap();
+    neighbour.send(Ping).await.unwrap();
+    for n in 0..10_000 {
+        drop(registry.open(format!("key:{n}")).unwrap());
+    }
+    neighbour.send(Ping).await.unwrap();
+    assert!(registry.len() < 2_000, "{} were started first", registry.len());
+    sleep(millis(1)).await;
+    assert_eq!(registry.len(), 10_001);
+}
+
+#[actix::test]
+async fn many_replies_that_are_done_at_once_are_taken_in_turns() {
+    pause();
+    let registry = registry(Limits::never(), &Log::default());
+    let neighbour = registry.open("neighbour").unwrap();
+    for _ in 0..30_000 {
+        registry.do_send("k", Slow(secs(1))).unwrap();
+    }
+    sleep(secs(1)).await;
+    neighbour.send(Ping).await.unwrap();
+    let left = registry.info("k").unwrap().in_flight;
+    assert!(left > 10_000, "only {left} were left");
+    sleep(secs(1)).await;
+    assert_eq!(registry.info("k").unwrap().in_flight, 0);
 }

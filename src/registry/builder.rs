@@ -107,11 +107,8 @@ impl<A: Session> RegistryBuilder<A> {
         let owned = !own.is_empty();
         for (index, (arbiter, mailbox)) in handles.into_iter().zip(mailboxes).enumerate() {
             let hub = Arc::clone(&hub);
-            if owned {
-                arbiter.spawn_fn(move || Host::run(hub, index, mailbox, true));
-            } else {
-                Host::run(hub, index, mailbox, false);
-            }
+            // Also on this thread: it may have a `System` that does not run yet. Mail waits until it does.
+            arbiter.spawn_fn(move || Host::run(hub, index, mailbox, owned));
         }
         Ok(SessionRegistry::from_handle(handle))
     }

@@ -25,21 +25,24 @@ impl<A: Session> Hub<A> {
         let vitals = Arc::clone(&parts.vitals);
         let route = self.directory.undo(&vitals);
         let error = why.to_string();
-        tracing::warn!(key = %vitals.key(), id = %vitals.id(), %error, "session not started");
-        let waiters = self.journal.start_failed(&vitals, error);
+        let waiters = self.journal.start_failed(&vitals, error.clone());
         drop(route);
         let permit = parts.discard(why);
         drop(permit);
         drop(waiters);
+        tracing::warn!(key = %vitals.key(), id = %vitals.id(), %error, "session not started");
     }
 
     /// Whether the leftovers of an incarnation that is ending have somebody to go to; makes a
     /// successor for them if they are entitled to one.
-    pub(crate) fn has_successor(self: &Arc<Self>, vitals: &Arc<Vitals>, ended: &Ended) -> bool {
+    pub(crate) fn has_successor(self: &Arc<Self>, vitals: &Arc<Vitals>, ended: &Ended, seen_empty: bool) -> bool {
         let entitled = match ended.reason {
             EndReason::Closed | EndReason::Shutdown => false,
-            // One that ended without having taken a message would only be followed by its like.
-            _ => ended.handled > 0,
+            // An arbiter that goes away says nothing about the session.
+            EndReason::Aborted => true,
+            // One that neither took a message nor ever saw its mailbox empty (a `started` that panics) would only be
+            // followed by its like.
+            _ => ended.handled > 0 || seen_empty,
         };
         let entitled = entitled && !self.shutdown.begun() && self.has_host();
         self.directory.succeeded_by(vitals.key(), || entitled.then(|| self.incarnation(vitals.key().clone(), None)))
@@ -58,23 +61,32 @@ impl<A: Session> Hub<A> {
                 start.inherit(mail);
                 start.grant(permit);
                 Self::dispatch(self, start);
-                if vitals.is_victim() {
-                    // Its slot was promised to a newcomer.
-                    self.relieve();
-                }
             }
         }
+        self.has_gone(vitals);
     }
 
     /// A permit was dropped.
     pub(crate) fn free_slot(self: &Arc<Self>) {
-        match self.capacity.free() {
-            Freed::PassedTo(mut start) => {
-                start.grant(Permit::new(Arc::clone(self)));
-                Self::dispatch(self, start);
+        loop {
+            match self.capacity.free() {
+                // Nobody can run it. It goes without the slot, which is still ours to pass on: in a loop, because a
+                // permit dropped in here would come back here, once for each of them.
+                Freed::PassedTo(start) if !self.has_host() => start.fail(Unserved::HostGone),
+                Freed::PassedTo(mut start) => {
+                    start.grant(Permit::new(Arc::clone(self)));
+                    return Self::dispatch(self, start);
+                }
+                Freed::Free { last: true } => return self.complete_shutdown(),
+                Freed::Free { last: false } => return,
             }
-            Freed::Free { last: true } => self.complete_shutdown(),
-            Freed::Free { last: false } => {}
+        }
+    }
+
+    /// Work that outlived its session has ended.
+    pub(crate) fn end_detached(&self) {
+        if self.capacity.end_detached() {
+            self.complete_shutdown();
         }
     }
 

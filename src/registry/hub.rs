@@ -142,9 +142,12 @@ impl<A: Session> Hub<A> {
     pub(crate) fn set_policy(self: &Arc<Self>, policy: Policy) -> Result<(), PolicyError> {
         let rules = Rules::compile(policy)?;
         let cap = rules.cap();
-        let old = mem::replace(&mut *self.rules.write(), Arc::new(rules));
+        let (old, (admitted, refused)) = {
+            // One step, or of two callers one would set the rules and the other the cap.
+            let mut in_force = self.rules.write();
+            (mem::replace(&mut *in_force, Arc::new(rules)), self.capacity.set_limit(cap))
+        };
         drop(old);
-        let (admitted, refused) = self.capacity.set_limit(cap);
         for mut start in admitted {
             start.grant(Permit::new(Arc::clone(self)));
             Self::dispatch(self, start);

@@ -14,6 +14,7 @@ mod closing;
 mod ends;
 pub(crate) mod handle;
 pub(crate) mod hub;
+mod making_room;
 mod opening;
 mod reply;
 mod shutdown;

@@ -1,32 +1,23 @@
-//! Opening: the way of a key to a running incarnation, and what happens at the cap.
+//! Opening: the way of a key to a running incarnation.
 
 use std::{
     hash::BuildHasher,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
 };
 
 use actix::dev::channel::channel;
-use tokio::time::Instant;
 
 use super::hub::Hub;
 use crate::{
-    capacity::{Full, Permit, Queued},
+    capacity::Permit,
     directory::{Opened, Route},
     error::{OpenError, Unserved},
     event::SessionId,
     host::{HostLink, Instruction},
     key::{IntoKey, SessionKey},
-    policy::OnFull,
-    session::{
-        Session,
-        vitals::{VitalPhase, Vitals, Wishes},
-    },
+    session::{Session, vitals::Vitals},
     start::{Make, Parts, Start},
 };
-
-/// How long an estimate for refused openers is good for, so that a flood of them costs little.
-const ESTIMATE_FOR: Duration = Duration::from_millis(250);
 
 impl<A: Session> Hub<A> {
     /// Finds the route of `key`, opening it if need be, and uses it: under the entry lock, so that
@@ -48,10 +39,17 @@ impl<A: Session> Hub<A> {
             return Err(self.no_host());
         }
         let (route, start) = self.incarnation(key.clone(), make);
-        let opened = self.directory.open(key.clone(), route, start, &mut *use_route, || {
-            self.capacity.take()?;
-            Ok(Some(Permit::new(Arc::clone(self))))
-        });
+        let opened = self.directory.open(
+            key.clone(),
+            route,
+            start,
+            &mut *use_route,
+            || !self.shutdown.begun(),
+            || {
+                self.capacity.take()?;
+                Ok(Some(Permit::new(Arc::clone(self))))
+            },
+        );
         match opened {
             Opened::Live(used, unused) => {
                 unused.forget();
@@ -64,128 +62,6 @@ impl<A: Session> Hub<A> {
             }
             Opened::Full(full, route, start) => self.at_capacity(full, key, route, start, use_route),
         }
-    }
-
-    /// At the cap: evicts somebody for the newcomer, or refuses it.
-    fn at_capacity<T>(
-        self: &Arc<Self>,
-        full: Full,
-        key: SessionKey,
-        route: Route<A>,
-        start: Box<Start<A>>,
-        use_route: &mut dyn FnMut(&Route<A>) -> T,
-    ) -> Result<T, OpenError> {
-        let (limit, over) = match full {
-            Full::AtLimit { limit, over } => (limit, over),
-            Full::Closed => {
-                start.forget();
-                return Err(OpenError::ShuttingDown);
-            }
-        };
-        let victim = match self.rules().policy.get_on_full() {
-            OnFull::EvictIdle if !over => self.choose_victim(),
-            OnFull::EvictIdle | OnFull::Reject => None,
-        };
-        let Some(victim) = victim else {
-            start.forget();
-            self.refused.fetch_add(1, Ordering::Relaxed);
-            return Err(OpenError::AtCapacity { limit, retry_after: self.retry_after() });
-        };
-        // Entered without a slot; it starts when it gets the victim's, its mail is buffered.
-        let entered = self.directory.open(key, route, start, &mut *use_route, || {
-            self.capacity.is_open()?;
-            Ok(None)
-        });
-        match entered {
-            Opened::Starts(used, start) => {
-                self.wait_for(&victim, start);
-                Ok(used)
-            }
-            // Somebody else opened the key meanwhile: nobody has to go for it.
-            Opened::Live(used, unused) => {
-                unused.forget();
-                self.spare(&victim);
-                Ok(used)
-            }
-            Opened::Waits(used) => {
-                self.spare(&victim);
-                Ok(used)
-            }
-            Opened::Full(_, _, start) => {
-                start.forget();
-                self.spare(&victim);
-                Err(OpenError::ShuttingDown)
-            }
-        }
-    }
-
-    /// Queues a newcomer for the slot of `victim`, which is asked to go.
-    fn wait_for(self: &Arc<Self>, victim: &Arc<Vitals>, start: Box<Start<A>>) {
-        match self.capacity.wait(start) {
-            // A slot became free in between.
-            Queued::Granted(mut start) => {
-                self.spare(victim);
-                start.grant(Permit::new(Arc::clone(self)));
-                Self::dispatch(self, start);
-            }
-            Queued::TooLate(start) => start.fail(Unserved::NoRoom),
-            Queued::Waits => {
-                victim.wish(Wishes::EVICT);
-                // It may have ended by itself before the newcomer was in the queue, and its slot
-                // gone to somebody else; then nobody would ever free one for this newcomer.
-                if victim.phase() == VitalPhase::Ended {
-                    self.relieve();
-                }
-            }
-        }
-    }
-
-    fn choose_victim(&self) -> Option<Arc<Vitals>> {
-        let now = self.clock.nanos(Instant::now());
-        self.eviction.choose(now, || self.journal.live(), self.journal.len())
-    }
-
-    fn spare(&self, victim: &Arc<Vitals>) {
-        victim.spare();
-        self.eviction.add(victim);
-    }
-
-    /// A slot that a newcomer was promised has gone to somebody else: finds another, or turns the
-    /// newcomer away.
-    pub(super) fn relieve(self: &Arc<Self>) {
-        while self.capacity.has_newcomers() {
-            match self.choose_victim() {
-                Some(victim) => {
-                    victim.wish(Wishes::EVICT);
-                    if victim.phase() != VitalPhase::Ended {
-                        return;
-                    }
-                    // It went by itself, and its slot with it: somebody else, then.
-                }
-                None => {
-                    if let Some(start) = self.capacity.turn_away() {
-                        start.fail(Unserved::NoRoom);
-                    }
-                    return;
-                }
-            }
-        }
-    }
-
-    /// When the next session is due to end.
-    fn retry_after(&self) -> Option<Duration> {
-        let now = Instant::now();
-        let mut estimate = self.estimate.lock();
-        let next = match *estimate {
-            Some((made, next)) if now.saturating_duration_since(made) < ESTIMATE_FOR => next,
-            _ => {
-                let live = self.journal.live();
-                let next = live.iter().filter_map(|vitals| vitals.expires_at()).min();
-                *estimate = Some((now, next));
-                next
-            }
-        };
-        next.map(|at| at.saturating_duration_since(now))
     }
 
     pub(super) fn incarnation(self: &Arc<Self>, key: SessionKey, make: Option<Make<A>>) -> (Route<A>, Box<Start<A>>) {

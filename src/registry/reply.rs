@@ -51,7 +51,9 @@ impl<M: Message> Future for Reply<M> {
         match &mut this.state {
             State::Waiting { rx, caller } => {
                 let answer = ready!(Pin::new(rx).poll(cx));
-                Poll::Ready(answer.map_err(|_| SendError::Unserved { cause: caller.heard() }))
+                let answer = answer.map_err(|_| SendError::Unserved { cause: caller.heard() });
+                this.state = State::Failed(None);
+                Poll::Ready(answer)
             }
             State::Failed(error) => match error.take() {
                 Some(error) => Poll::Ready(Err(error)),

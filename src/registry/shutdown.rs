@@ -15,8 +15,8 @@ use std::{
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::{
-    sync::watch,
-    time::{Instant, timeout_at},
+    sync::{Notify, watch},
+    time::{Instant, sleep_until, timeout_at},
 };
 
 use super::hub::Hub;
@@ -44,6 +44,8 @@ pub struct ShutdownReport {
 pub(crate) struct ShutdownState {
     begun: AtomicBool,
     progress: Mutex<Progress>,
+    /// Tells who waits that it has begun.
+    beginning: Notify,
     done: watch::Sender<bool>,
 }
 
@@ -59,6 +61,7 @@ impl Default for ShutdownState {
         Self {
             begun: AtomicBool::new(false),
             progress: Mutex::new(Progress::default()),
+            beginning: Notify::new(),
             done: watch::Sender::new(false),
         }
     }
@@ -78,7 +81,22 @@ impl ShutdownState {
         // Before the flag: whoever sees it finds the deadline.
         progress.deadline = deadline;
         self.begun.store(true, Ordering::Release);
+        drop(progress);
+        self.beginning.notify_waiters();
         true
+    }
+
+    /// Resolves at its deadline, once it has begun.
+    pub(crate) async fn passed(&self) {
+        let beginning = self.beginning.notified();
+        // After the registration above, or a beginning in between would be missed.
+        if !self.begun() {
+            beginning.await;
+        }
+        match self.deadline() {
+            Some(deadline) => sleep_until(deadline).await,
+            None => std::future::pending().await,
+        }
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {

@@ -30,10 +30,10 @@ pub(crate) struct Caller(Arc<OnceLock<Unserved>>);
 impl Caller {
     /// Runs `send` so that the message packed inside of it carries this cell.
     pub(crate) fn around<T>(&self, send: impl FnOnce() -> T) -> T {
-        SENDING.set(Some(self.clone()));
+        let _ = SENDING.try_with(|sending| sending.set(Some(self.clone())));
         let sent = send();
         // Not packed when the mailbox was full.
-        SENDING.set(None);
+        let _ = SENDING.try_with(Cell::take);
         sent
     }
 
@@ -71,7 +71,7 @@ pub(crate) fn because<T>(why: Unserved, drop: impl FnOnce() -> T) -> T {
             let _ = BECAUSE.try_with(|cell| cell.replace(outer));
         }
     }
-    let outer = BECAUSE.with(|cell| cell.replace(Some(why)));
+    let outer = BECAUSE.try_with(|cell| cell.replace(Some(why))).ok().flatten();
     let _restore = Restore(outer);
     drop()
 }

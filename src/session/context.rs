@@ -55,6 +55,8 @@ pub struct SessionContext<A: Session> {
     pub(super) progress: bool,
     /// Tracked items and replies in flight, without waits and holds.
     pub(super) in_flight: u32,
+    /// Holds alive when the task looked last.
+    pub(super) holding: u32,
     /// Waits staged or running.
     pub(super) waits: u32,
     pub(super) state: State,
@@ -127,6 +129,7 @@ impl<A: Session> SessionContext<A> {
             activity: false,
             progress: false,
             in_flight: 0,
+            holding: 0,
             waits: 0,
             state: State::Running,
             origin: Work::Clockwork,
@@ -178,7 +181,10 @@ impl<A: Session> SessionContext<A> {
     /// deadline, or the hard end of a drain. `None` is never. While the session is busy it has no
     /// idle deadline. The message being handled is counted in when it has been handled.
     pub fn expires_at(&self) -> Option<Instant> {
-        self.lifecycle.expires_at(self.load(false), &self.ruling.limits)
+        let mut load = self.load(false);
+        // Also a hold that was taken in this handler.
+        load.busy |= self.vitals.holds() > 0;
+        self.lifecycle.expires_at(load, &self.ruling.limits)
     }
 
     /// The limits in force for this session.

@@ -61,10 +61,11 @@ impl<A: Session> Body<A> {
                     again = self.begin_drain(EndReason::MaxAge, self.drain_until(now), load);
                 }
                 Action::Consult => {
-                    if self.goes_idle(now, cx) {
-                        load.at_rest = true;
-                    } else {
-                        again = true;
+                    again = !self.goes_idle(now, cx);
+                    if !again {
+                        // The hook may have begun something, a goodbye: it has until the end of the drain.
+                        load = self.ctx.load(true);
+                        again = self.announce_drain(EndReason::IdleTimeout, load);
                     }
                 }
                 Action::Drain { reason } => {
@@ -101,8 +102,8 @@ impl<A: Session> Body<A> {
             Expiry::Extend(_) | Expiry::End => {}
         }
         let ctx = &mut self.ctx;
-        // The hook itself may have begun work, touched the session or stopped it.
-        if ctx.load(true).busy || ctx.activity || ctx.is_stopping() {
+        // The hook itself may have touched the session, stopped it, or ended a piece of work.
+        if ctx.activity || ctx.is_stopping() || ctx.vitals.has_hold_ended() {
             return false;
         }
         let leftovers = self.agenda.as_ref().is_some_and(|agenda| !agenda.leftovers.is_empty());
@@ -119,13 +120,14 @@ impl<A: Session> Body<A> {
                 *taken = Some(envelope);
                 return false;
             }
-            vitals.last_activity() <= known
+            vitals.last_activity() <= known && !vitals.has_hold_ended()
         });
         let Some(route) = route else { return false };
         drop(route);
         let until = self.drain_until(now);
         self.ctx.vitals.set_phase(VitalPhase::Draining);
         self.ctx.lifecycle.drain(EndReason::IdleTimeout, until);
+        self.ctx.holding = self.ctx.vitals.holds();
         true
     }
 
@@ -150,6 +152,11 @@ impl<A: Session> Body<A> {
         }
         self.leave();
         self.ctx.lifecycle.drain(reason, until);
+        self.announce_drain(reason, load)
+    }
+
+    /// Says that it drains, unless there is nothing to wait for. True if a hook was called.
+    fn announce_drain(&mut self, reason: EndReason, load: Load) -> bool {
         if load.at_rest {
             return false;
         }

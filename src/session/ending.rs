@@ -27,6 +27,7 @@ use tokio::time::Instant;
 use super::{
     caller::because,
     context::{SessionContext, State},
+    detached,
     items::Work,
     panics::{drop_quietly, panic_message},
     parcel::{Parcel, collect},
@@ -50,12 +51,14 @@ pub(super) struct End {
     /// Replies made outside of the context are cut too. Where the actor ends by itself they go on
     /// without it, as they would in actix.
     cut_replies: bool,
+    /// The thread is being torn down: there is no runtime any more.
+    aborted: bool,
 }
 
 impl End {
     /// At rest, or `hard`: cut by the limits.
     pub(super) fn new(reason: EndReason, hard: bool) -> Self {
-        Self { reason, panic: None, cut_replies: hard }
+        Self { reason, panic: None, cut_replies: hard, aborted: false }
     }
 
     /// The session's own `ctx.stop()`.
@@ -64,12 +67,12 @@ impl End {
     }
 
     pub(super) fn panicked(panic: String) -> Self {
-        Self { reason: EndReason::Panicked, panic: Some(panic), cut_replies: false }
+        Self { reason: EndReason::Panicked, panic: Some(panic), cut_replies: false, aborted: false }
     }
 
     /// The arbiter goes away, and everything on it.
     pub(super) fn aborted() -> Self {
-        Self::new(EndReason::Aborted, true)
+        Self { aborted: true, ..Self::new(EndReason::Aborted, true) }
     }
 
     /// Keeps the first panic; it outranks every other reason.
@@ -139,6 +142,8 @@ struct Remains<A: Session> {
     span: SessionSpan,
     mail: Vec<Parcel<A>>,
     ended: Ended,
+    /// It once had nothing left to take.
+    seen_empty: bool,
 }
 
 /// Steps 2 and 3.
@@ -146,7 +151,7 @@ fn dismantle<A: Session>(body: Body<A>, end: &mut End) -> Remains<A> {
     let now = Instant::now();
     let in_flight = body.in_flight();
     let idle = body.idle(now);
-    let Body { act, ctx, agenda, taken, span, .. } = body;
+    let Body { act, ctx, agenda, taken, span, seen_empty, .. } = body;
     let SessionContext { mailbox, vitals, permit, extras, .. } = ctx;
     let (staged, replies) = match extras {
         Some(mut extras) => (mem::take(&mut extras.staged), Some(mem::take(&mut extras.replies))),
@@ -166,14 +171,15 @@ fn dismantle<A: Session>(body: Body<A>, end: &mut End) -> Remains<A> {
         end.note_panic(drop_quietly(act));
         let Some(mut replies) = replies.filter(|replies| !replies.is_empty()) else { return };
         // A thread that is being torn down has no runtime for them any more.
-        if end.reason != EndReason::Aborted {
+        if !end.aborted {
             not_cut += replies.last_look();
         }
         if end.cut_replies || replies.is_empty() {
             end.note_panic(drop_quietly(replies));
         } else {
             not_cut += replies.tracked();
-            actix::spawn(replies.run_on());
+            let hub = Arc::clone(permit.hub());
+            detached::run_on(replies, hub, end.unserved());
         }
     });
 
@@ -195,20 +201,21 @@ fn dismantle<A: Session>(body: Body<A>, end: &mut End) -> Remains<A> {
         dropped: 0,
         panic: end.panic.clone(),
     };
-    Remains { vitals, permit, span, mail, ended }
+    Remains { vitals, permit, span, mail, ended, seen_empty }
 }
 
 /// Steps 4 to 7.
 fn settle<A: Session>(remains: Remains<A>, end: End) {
-    let Remains { vitals, permit, span, mut mail, mut ended } = remains;
+    let Remains { vitals, permit, span, mut mail, mut ended, seen_empty } = remains;
     let hub = Arc::clone(permit.hub());
     let mut lost: Vec<Parcel<A>> = mail.extract_if(.., |parcel| parcel.is_abandoned()).collect();
-    if !mail.is_empty() && !hub.has_successor(&vitals, &ended) {
+    if !mail.is_empty() && !hub.has_successor(&vitals, &ended, seen_empty) {
         lost.append(&mut mail);
     }
     ended.handed_over = mail.len() as u64;
     ended.dropped = lost.len() as u64;
-    log(&span, &ended);
+    // A subscriber that panics must not keep the end from being published.
+    let _ = catch_unwind(AssertUnwindSafe(|| log(&span, &ended)));
     hub.note_end(&ended);
     let waiters = hub.journal.ended(&vitals, ended);
     hub.release(&vitals, mail, permit);

@@ -14,6 +14,7 @@ mod async_context;
 pub(crate) mod caller;
 pub(crate) mod context;
 mod deciding;
+mod detached;
 mod ending;
 mod envelope;
 pub(crate) mod hold;

@@ -82,9 +82,9 @@ impl Replies {
         answered
     }
 
-    /// Runs what is left to its end, without a session.
-    pub(crate) async fn run_on(mut self) {
-        while self.running.next().await.is_some() {}
+    /// The next one that is done, waited for; `None` when there is none left.
+    pub(crate) async fn next(&mut self) -> Option<Made> {
+        self.running.next().await
     }
 }
 

@@ -15,6 +15,7 @@
 
 use std::{
     future::Future,
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
@@ -23,7 +24,7 @@ use std::{
 
 use actix::{Running, dev::Envelope};
 use pin_project_lite::pin_project;
-use tokio::time::Instant;
+use tokio::{task::coop::has_budget_remaining, time::Instant};
 
 use super::{
     alarm::Alarm,
@@ -73,6 +74,12 @@ pub(super) struct Body<A: Session> {
     pub(super) asked_to_stop: bool,
     /// An end that was asked for from outside, to be begun.
     pub(super) forced: Option<EndReason>,
+    /// The runtime's budget was used up before the replies had their turn: they come first now.
+    replies_first: bool,
+    /// The budget was spent in the middle of a decision.
+    undecided: bool,
+    /// The mailbox has been seen empty once.
+    pub(super) seen_empty: bool,
 }
 
 /// What the actor's turn left.
@@ -110,6 +117,9 @@ impl<A: Session> SessionTask<A> {
                 started: false,
                 asked_to_stop: false,
                 forced: None,
+                replies_first: false,
+                undecided: false,
+                seen_empty: false,
             }),
         }
     }
@@ -155,18 +165,28 @@ impl<A: Session> Future for SessionTask<A> {
 impl<A: Session> Body<A> {
     fn turn(&mut self, cx: &mut Context<'_>, fired: bool) -> Turn {
         // Whether something may be due although nothing happened.
-        let mut due = fired;
+        let mut due = fired | mem::take(&mut self.undecided);
         let mut now = None;
         if !self.started {
             self.started = true;
             due = true;
             self.act.started(&mut self.ctx);
         }
-        due |= self.take_wishes(&mut now);
+        due |= self.take_wishes();
         let mut budget = Budget::new();
+        // Of their own: a flood of the actor's must not stand between replies and their callers.
+        let mut of_replies = Budget::new();
+        let first = mem::take(&mut self.replies_first);
+        if first {
+            self.poll_replies(cx, &mut of_replies);
+        }
         loop {
             let Ran { mailbox_empty, mut more } = self.run(cx, &mut budget);
-            more |= self.poll_replies(cx, &mut budget);
+            self.seen_empty |= mailbox_empty;
+            let unfinished = self.poll_replies(cx, &mut of_replies);
+            // Not twice in a row, or replies that never rest would shut out the items in turn.
+            self.replies_first = unfinished && !first;
+            more |= unfinished;
             if self.ctx.is_stopping() {
                 match self.stop_itself() {
                     Some(end) => return Turn::End(end),
@@ -179,22 +199,32 @@ impl<A: Session> Body<A> {
             if !(news || due || self.ctx.lifecycle.is_draining()) {
                 return Turn::Rest { more, wake_at: None };
             }
-            let now = *now.get_or_insert_with(Instant::now);
-            match self.decide(now, mailbox_empty, cx) {
+            let instant = *now.get_or_insert_with(Instant::now);
+            match self.decide(instant, mailbox_empty, cx) {
                 Decision::Rest => return Turn::Rest { more, wake_at: self.wake_at() },
-                Decision::Again => due = true,
+                Decision::Again if budget.step() => {
+                    due = true;
+                    // The hooks may have taken their time.
+                    now = None;
+                }
+                // The hooks have had their share: the neighbours first, then it is decided again.
+                Decision::Again => {
+                    self.undecided = true;
+                    return Turn::Rest { more: true, wake_at: self.wake_at() };
+                }
                 Decision::End(end) => return Turn::End(end),
             }
         }
     }
 
     /// What was asked for from outside. True if something was.
-    fn take_wishes(&mut self, now: &mut Option<Instant>) -> bool {
+    fn take_wishes(&mut self) -> bool {
         let wishes = self.ctx.vitals.take_wishes();
         if wishes.is_empty() {
             return false;
         }
-        let now = *now.get_or_insert_with(Instant::now);
+        // Not the instant of what the actor does after it, which may take its time.
+        let now = Instant::now();
         if wishes.has(Wishes::POLICY) {
             self.ctx.follow_policy();
         }
@@ -219,7 +249,8 @@ impl<A: Session> Body<A> {
             let Some(extras) = self.ctx.extras.as_mut().filter(|extras| !extras.replies.is_empty()) else {
                 return false;
             };
-            if budget.is_spent() {
+            // Without budget of the runtime's, whatever they wait for would answer that it is not ready yet.
+            if budget.is_spent() || !has_budget_remaining() {
                 return true;
             }
             let Some(made) = extras.replies.poll_done(cx) else {
@@ -257,6 +288,7 @@ impl<A: Session> Body<A> {
         let (holding, hold_moved, hold_counted) = vitals.take_hold_news();
         let progress = ctx.progress || hold_moved;
         let mut activity = ctx.activity || hold_counted;
+        ctx.holding = holding;
         if !(progress || activity || ctx.message_handled || ctx.limits_changed) {
             return false;
         }

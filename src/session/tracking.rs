@@ -43,7 +43,8 @@ impl<A: Session> SessionContext<A> {
 
     /// What is on its hands. `mailbox_empty`: the mailbox was seen empty.
     pub(super) fn load(&self, mailbox_empty: bool) -> Load {
-        let busy = self.in_flight > 0 || self.waits > 0 || self.vitals.holds() > 0;
+        // Holds as the task has noted them: one that has ended since is news, to be noted before anything is decided.
+        let busy = self.in_flight > 0 || self.waits > 0 || self.holding > 0;
         Load { busy, at_rest: !busy && mailbox_empty }
     }
 

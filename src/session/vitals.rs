@@ -22,6 +22,11 @@ use crate::{clock::Clock, event::Phase, event::SessionId, info::SessionInfo, key
 /// No instant: a limit that is off, a session that is not busy.
 const NEVER: u64 = u64::MAX;
 
+/// Of making room: not asked to, asked to, has parted with its slot.
+const FREE: u8 = 0;
+const ASKED: u8 = 1;
+const GONE: u8 = 2;
+
 /// In the word of holds: one began or ended; one ended that counts as activity; one hold.
 const HOLD_MOVED: u32 = 1;
 const HOLD_COUNTED_END: u32 = 2;
@@ -83,7 +88,7 @@ pub(crate) struct Vitals {
     host: AtomicU32,
     wishes: AtomicU8,
     phase: AtomicU8,
-    /// Set once it was chosen to make room; it is not chosen twice.
+    /// Whether it was asked to go for a newcomer: `FREE`, `ASKED` or `GONE`.
     victim: AtomicU8,
     /// It has been warned of a deadline: an `open` then begins another approach.
     warned: AtomicBool,
@@ -118,7 +123,7 @@ impl Vitals {
             host: AtomicU32::new(0),
             wishes: AtomicU8::new(0),
             phase: AtomicU8::new(VitalPhase::Starting as u8),
-            victim: AtomicU8::new(0),
+            victim: AtomicU8::new(FREE),
             warned: AtomicBool::new(false),
         }
     }
@@ -191,18 +196,27 @@ impl Vitals {
         self.warned.load(Ordering::Relaxed)
     }
 
-    /// Marks it as chosen to make room. False if it already was.
+    /// Chooses it to make room. False if it was chosen already, or has gone.
     pub(crate) fn make_victim(&self) -> bool {
-        self.victim.swap(1, Ordering::AcqRel) == 0
+        self.exchange_victim(FREE, ASKED)
     }
 
-    /// It need not go after all.
-    pub(crate) fn spare(&self) {
-        self.victim.store(0, Ordering::Release);
+    /// It need not go after all. False if it was not chosen, or has gone.
+    pub(crate) fn spare(&self) -> bool {
+        self.exchange_victim(ASKED, FREE)
     }
 
     pub(crate) fn is_victim(&self) -> bool {
-        self.victim.load(Ordering::Acquire) != 0
+        self.victim.load(Ordering::Acquire) != FREE
+    }
+
+    /// It has parted with its slot. True if it had been asked to.
+    pub(crate) fn part(&self) -> bool {
+        self.victim.swap(GONE, Ordering::AcqRel) == ASKED
+    }
+
+    fn exchange_victim(&self, from: u8, to: u8) -> bool {
+        self.victim.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     // ---- holds --------------------------------------------------------------------------------
@@ -227,6 +241,11 @@ impl Vitals {
     #[inline]
     pub(crate) fn holds(&self) -> u32 {
         self.holds.load(Ordering::Acquire) / HOLD
+    }
+
+    /// Whether one has ended that counts as activity, since the news were last taken.
+    pub(crate) fn has_hold_ended(&self) -> bool {
+        self.holds.load(Ordering::Acquire) & HOLD_COUNTED_END != 0
     }
 
     /// How many are alive, whether any began or ended since this was last asked, and whether an

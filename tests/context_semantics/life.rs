@@ -98,8 +98,14 @@ async fn an_actor_that_declines_to_stop_goes_on_as_before() {
         ctx.stop();
     })
     .await;
-    let expected =
-        ["0: stopping Stopping", "0: mail", "0: notified", "100: timer Running", "300: stopping Stopping", "300: stopped Stopped"];
+    let expected = [
+        "0: stopping Stopping",
+        "0: mail",
+        "0: notified",
+        "100: timer Running",
+        "300: stopping Stopping",
+        "300: stopped Stopped",
+    ];
     assert_eq!(noted, expected);
 }
 
@@ -112,7 +118,10 @@ async fn an_actor_may_decline_again_and_again() {
     })
     .await;
     let stopping: Vec<_> = noted.iter().filter(|line| line.contains("stopping")).collect();
-    assert_eq!(stopping, ["100: stopping Stopping", "200: stopping Stopping", "300: stopping Stopping", "400: stopping Stopping"]);
+    assert_eq!(
+        stopping,
+        ["100: stopping Stopping", "200: stopping Stopping", "300: stopping Stopping", "400: stopping Stopping"]
+    );
     assert_eq!(noted.last().unwrap(), "400: stopped Stopped");
 }
 

@@ -20,8 +20,8 @@ mod timers;
 mod waits;
 
 use actix::Addr;
-pub(crate) use session_actors::{Session, SessionContext as Ctx};
 use session_actors::{Limits, Policy, SessionRegistry};
+pub(crate) use session_actors::{Session, SessionContext as Ctx};
 
 use crate::guard::quiet_provoked_panics;
 

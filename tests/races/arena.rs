@@ -121,9 +121,21 @@ impl Arena {
         F: Future<Output = T>,
         T: Send + 'static,
     {
+        finished(self.start_threads(threads, work)).await
+    }
+
+    fn start_threads<F, T>(
+        &self,
+        threads: usize,
+        work: impl Fn(Thread) -> F + Send + Sync + 'static,
+    ) -> Vec<oneshot::Receiver<T>>
+    where
+        F: Future<Output = T>,
+        T: Send + 'static,
+    {
         let work = Arc::new(work);
         let until = Instant::now() + RACE;
-        let running: Vec<_> = (0..threads)
+        (0..threads)
             .map(|number| {
                 let (work, registry, book) = (Arc::clone(&work), self.registry.clone(), Arc::clone(&self.book));
                 let (done, finished) = oneshot::channel();
@@ -135,12 +147,25 @@ impl Arena {
                 });
                 finished
             })
-            .collect();
-        let mut results = Vec::new();
-        for finished in running {
-            results.push(soon("a thread of the race", finished).await.expect("a thread of the race panicked"));
-        }
-        results
+            .collect()
+    }
+
+    /// The same, with no other handle of the registry left: the last thread that returns shuts it down.
+    pub async fn threads_with_the_last_handles<F, T>(
+        self,
+        threads: usize,
+        work: impl Fn(Thread) -> F + Send + Sync + 'static,
+    ) -> (Arc<Book>, Audit, Vec<T>)
+    where
+        F: Future<Output = T>,
+        T: Send + 'static,
+    {
+        let running = self.start_threads(threads, work);
+        let Self { registry, book, factory, audit } = self;
+        drop(registry);
+        let results = finished(running).await;
+        let audit = nothing_is_left(audit, &factory, &book).await;
+        (book, audit, results)
     }
 
     /// Shuts down, unless that has been done, and checks that nothing is left.
@@ -152,28 +177,37 @@ impl Arena {
         let stats = registry.stats();
         assert_eq!((stats.live, stats.waiting, stats.keys), (0, 0, 0));
         drop(registry);
-        let audit = soon("the end of the stream", audit).await.unwrap();
-        eprintln!("{audit:?}");
-        audit_of(&audit, &book);
+        let audit = nothing_is_left(audit, &factory, &book).await;
         assert_eq!((stats.opened, stats.ended.total()), (audit.opened, audit.opened));
-        // The threads of the registry take a moment to go.
-        soon("the registry's memory", async {
-            while Arc::strong_count(&factory) > 1 {
-                sleep(millis(1)).await;
-            }
-        })
-        .await;
-        assert_eq!((book.actors.load(SeqCst), book.messages.load(SeqCst)), (0, 0), "actors, messages are left");
         (book, audit)
     }
 }
 
-fn audit_of(audit: &Audit, book: &Book) {
+async fn finished<T>(running: Vec<oneshot::Receiver<T>>) -> Vec<T> {
+    let mut results = Vec::new();
+    for finished in running {
+        results.push(soon("a thread of the race", finished).await.expect("a thread of the race panicked"));
+    }
+    results
+}
+
+/// The registry is shut down, and its last handle gone: neither events nor memory are outstanding.
+async fn nothing_is_left(audit: tokio::task::JoinHandle<Audit>, factory: &Arc<()>, book: &Book) -> Audit {
+    let audit = soon("the end of the stream", audit).await.unwrap();
+    // The threads of the registry take a moment to go.
+    soon("the registry's memory", async {
+        while Arc::strong_count(factory) > 1 {
+            sleep(millis(1)).await;
+        }
+    })
+    .await;
+    assert_eq!((book.actors.load(SeqCst), book.messages.load(SeqCst)), (0, 0), "actors, messages are left");
     assert_eq!(audit.ended.values().sum::<u64>(), audit.opened, "one Ended for each Opened");
     assert!(audit.belief.known.is_empty());
     assert_eq!(book.overlaps.load(SeqCst), 0, "two actors of one key at once");
     let handled: u64 = [By::Send, By::DoSend, By::Ask, By::TrySend].iter().map(|by| book.handled(*by)).sum();
     assert_eq!(audit.handled, handled, "the events count what was handled");
+    audit
 }
 
 /// One of the threads of a race.
@@ -255,7 +289,7 @@ impl Thread {
         Ok(())
     }
 
-    fn push(&self, key: &str, tally: &mut Tally) -> Result<(), OpenError> {
+    pub fn push(&self, key: &str, tally: &mut Tally) -> Result<(), OpenError> {
         match self.registry.do_send(key, Plain(self.token(By::DoSend))) {
             Ok(()) => {
                 tally.do_sent += 1;

@@ -1,10 +1,12 @@
 //! Senders against whatever else ends sessions while they run: close, eviction, policies, panics.
 
+use std::time::Duration;
+
 use session_actors::{EndReason, Limits, Mode, OnFull, OpenError, Policy, SendError, Unserved};
 
 use crate::{
     arena::{Arena, Tally, Thread, brief, millis, soon},
-    racer::{Boom, By, Plain, key},
+    racer::{Boom, By, Plain, Slow, key},
 };
 
 const KEYS: u64 = 32;
@@ -51,41 +53,83 @@ async fn senders_against_close() {
     assert!(audit.ended(EndReason::Closed) > 20, "no race: {audit:?}");
 }
 
-/// More keys than there is room for, from several threads: never more live than the cap, everybody who is let in is
-/// served, everybody else is told.
+/// Sends to more keys than there is room for, some with work that takes a while.
+async fn crowd(mut thread: Thread) -> Tally {
+    let mut tally = Tally::default();
+    while thread.goes_on() {
+        let key = any_key(&mut thread, 16);
+        let sent = match thread.dice.roll(4) {
+            0 => {
+                let time = Duration::from_micros(thread.dice.roll(1_000));
+                soon("a reply", thread.registry.send(&key, Slow(thread.token(By::Send), time))).await.map_err(why)
+            }
+            _ => soon("a reply", thread.registry.send(&key, Plain(thread.token(By::Send)))).await.map_err(why),
+        };
+        match sent {
+            Ok(()) => tally.answered += 1,
+            Err(Why::Refused) => tally.refused += 1,
+            Err(Why::NoRoom) => tally.unserved += 1,
+        }
+        thread.rest(100);
+    }
+    tally
+}
+
+enum Why {
+    Refused,
+    /// The slot it was promised went to the successor of whoever was to go for it, or the cap was lowered.
+    NoRoom,
+}
+
+fn why<M>(error: SendError<M>) -> Why {
+    match error {
+        SendError::Refused { cause: OpenError::AtCapacity { .. }, .. } => Why::Refused,
+        SendError::Unserved { cause: Unserved::NoRoom } => Why::NoRoom,
+        error => panic!("{error:?}"),
+    }
+}
+
+/// Never more live than the cap, everybody who is let in is served, everybody else is told.
 #[actix::test]
 async fn opens_against_eviction_at_a_small_cap() {
     const CAP: usize = 4;
     let arena = Arena::new(lasting().max_sessions(CAP).on_full(OnFull::EvictIdle));
-    let tallies = arena
-        .threads(4, |mut thread| async move {
-            let mut tally = Tally::default();
-            while thread.goes_on() {
-                let key = any_key(&mut thread, 16);
-                match soon("a reply", thread.registry.send(&key, Plain(thread.token(By::Send)))).await {
-                    Ok(()) => tally.answered += 1,
-                    Err(SendError::Refused { cause: OpenError::AtCapacity { limit: CAP, .. }, .. }) => {
-                        tally.refused += 1
-                    }
-                    // The slot it was promised went to the successor of whoever was to go for it.
-                    Err(SendError::Unserved { cause: Unserved::NoRoom }) => tally.unserved += 1,
-                    Err(error) => panic!("{error:?}"),
-                }
-                thread.rest(100);
-            }
-            tally
-        })
-        .await;
-    let tally = Tally::sum(&tallies);
+    let tally = Tally::sum(&arena.threads(4, crowd).await);
     let stats = arena.registry.stats();
     assert!(stats.keys <= CAP && stats.waiting == 0, "{stats:?}");
+    assert_eq!(stats.refused, tally.refused);
     let (book, audit) = arena.close().await;
     tally.check(&book, &audit);
     assert!(audit.most <= CAP, "{} live at a cap of {CAP}", audit.most);
-    assert_eq!(stats.refused, tally.refused);
     // Each newcomer that is turned away may have had several senders.
     assert!(audit.start_failed <= tally.unserved, "{audit:?}, {tally:?}");
-    assert!(audit.ended(EndReason::Evicted) > 20, "no race: {audit:?}");
+    assert!(audit.ended(EndReason::Evicted) > 10, "no race: {audit:?}");
+}
+
+/// The cap goes up and down under newcomers that wait for their slots; none of them is forgotten.
+#[actix::test]
+async fn opens_against_caps_that_change() {
+    let arena = Arena::new(brief());
+    let tallies = arena
+        .threads(4, |mut thread| async move {
+            if thread.number > 0 {
+                return crowd(thread).await;
+            }
+            while thread.goes_on() {
+                let cap = [None, Some(1), Some(2), Some(8)][thread.dice.roll(4) as usize];
+                let on_full = if thread.dice.roll(4) == 0 { OnFull::Reject } else { OnFull::EvictIdle };
+                thread.registry.set_policy(brief().max_sessions(cap).on_full(on_full)).unwrap();
+                thread.rest(1_000);
+            }
+            Tally::default()
+        })
+        .await;
+    let tally = Tally::sum(&tallies);
+    assert_eq!(arena.registry.stats().refused, tally.refused);
+    let (book, audit) = arena.close().await;
+    tally.check(&book, &audit);
+    assert!(audit.start_failed <= tally.unserved, "{audit:?}, {tally:?}");
+    assert!(audit.ended(EndReason::Evicted) > 10, "no race: {audit:?}");
 }
 
 /// One caller, one slot, two keys in turn: there is always exactly one idle session, which has to make room.

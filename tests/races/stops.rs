@@ -46,6 +46,25 @@ async fn senders_against_shutdown() {
     }
 }
 
+/// Each thread has a handle of its own, and lets it go when it has sent what it had to. The last one shuts down; what was
+/// pushed before is handled.
+#[actix::test]
+async fn senders_against_the_drop_of_the_last_handle() {
+    for round in 0..20 {
+        let arena = Arena::new(Policy::new(Limits::never()));
+        let tallies = arena.threads_with_the_last_handles(3, move |mut thread| async move {
+            let mut tally = Tally::default();
+            for n in 0..20 + 7 * thread.number {
+                thread.push(&key((n + round) % KEYS as usize), &mut tally).unwrap();
+            }
+            thread.rest(200);
+            tally
+        });
+        let (book, audit, tallies) = tallies.await;
+        Tally::sum(&tallies).check(&book, &audit);
+    }
+}
+
 /// One of the two arbiters stops under its sessions. They end as `Aborted`; what waited in their mailboxes goes to the
 /// other arbiter, as the keys do.
 #[actix::test]
@@ -94,4 +113,55 @@ async fn senders_against_the_stop_of_an_arbiter() {
     assert_eq!(book.handled(By::Send), tally.answered, "{tally:?}");
     assert_eq!(audit.dropped, tally.unserved, "{tally:?}");
     assert!(audit.ended(EndReason::Aborted) > 0, "{audit:?}");
+}
+
+/// Both stop. Whoever sends is told that there is nobody left; nothing stays behind in mailboxes that nobody reads.
+#[actix::test]
+async fn senders_against_the_stop_of_all_arbiters() {
+    for _ in 0..5 {
+        let arena = Arena::new(Policy::new(Limits::never()));
+        let tallies = arena
+            .threads(4, |mut thread| async move {
+                if thread.number == 0 {
+                    tokio::time::sleep(millis(10)).await;
+                }
+                let mut tally = Tally::default();
+                loop {
+                    let key = key(thread.dice.roll(KEYS) as usize);
+                    let token = thread.token(By::Send);
+                    // Wherever the keys lead to: first to both arbiters, then to the one that is left.
+                    let sent = if thread.number == 0 {
+                        soon("a reply", thread.registry.send(&key, StopArbiter(token))).await.map_err(whether_told)
+                    } else {
+                        soon("a reply", thread.registry.send(&key, Plain(token))).await.map_err(whether_told)
+                    };
+                    match sent {
+                        Ok(()) => tally.answered += 1,
+                        Err(Told::Refused) => return tally,
+                        Err(Told::Unserved) => tally.unserved += 1,
+                    }
+                    thread.rest(100);
+                }
+            })
+            .await;
+        assert!(arena.registry.is_empty());
+        let (book, audit) = arena.close().await;
+        assert_eq!(book.handled(By::Send), Tally::sum(&tallies).answered);
+        assert_eq!(audit.ended(EndReason::Aborted), audit.opened);
+    }
+}
+
+enum Told {
+    Refused,
+    Unserved,
+}
+
+fn whether_told<M>(error: SendError<M>) -> Told {
+    match error {
+        SendError::Refused { cause: OpenError::NoHost, .. } => Told::Refused,
+        SendError::Unserved { cause: Unserved::HostGone | Unserved::Ended { reason: EndReason::Aborted, .. } } => {
+            Told::Unserved
+        }
+        error => panic!("{error:?}"),
+    }
 }

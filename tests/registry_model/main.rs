@@ -4,6 +4,8 @@
 //! One thread, paused clock. `PROPTEST_CASES` sets how many runs; a failing run is shrunk to its shortest form.
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "../support/belief.rs"]
+mod belief;
 mod life;
 mod model;
 mod replies;

@@ -81,6 +81,14 @@ pub struct Work {
     answered: bool,
 }
 
+/// Work that goes on without its session, and how that ended.
+#[derive(Debug)]
+pub struct Orphan {
+    of: Name,
+    work: Work,
+    why: Unserved,
+}
+
 /// An incarnation that may not start yet.
 #[derive(Debug, Default)]
 pub struct Waiting {
@@ -125,7 +133,7 @@ pub struct Model {
     pub fail: BTreeMap<String, Fail>,
     pub fates: BTreeMap<u64, Fate>,
     /// Work that outlives its session.
-    pub orphans: Vec<(Name, Work)>,
+    pub orphans: Vec<Orphan>,
     pub expected: BTreeMap<String, VecDeque<(Name, Expected)>>,
     /// Messages in the order in which each key must have handled them.
     pub handled: Vec<(String, u64)>,
@@ -170,7 +178,7 @@ impl Model {
     /// Slow replies and holds that can be finished now.
     pub fn unfinished(&self) -> Vec<u64> {
         let live = self.lives().flat_map(|(_, life)| &life.work).filter(|work| !work.answered);
-        live.chain(self.orphans.iter().map(|(_, work)| work)).map(|work| work.id).collect()
+        live.chain(self.orphans.iter().map(|orphan| &orphan.work)).map(|work| work.id).collect()
     }
 
     /// Whether a panic of this work comes out at once; not if it stands behind a `wait`, with others.
@@ -184,7 +192,7 @@ impl Model {
     /// Work that is a future, and messages that wait in mailboxes.
     pub fn outstanding(&self) -> (usize, usize) {
         let live = self.lives().flat_map(|(_, life)| &life.work);
-        let futures = live.chain(self.orphans.iter().map(|(_, work)| work)).filter(|work| work.what != What::Hold);
+        let futures = live.chain(self.orphans.iter().map(|orphan| &orphan.work)).filter(|work| work.what != What::Hold);
         let waiting = self.keys.values().filter_map(|key| key.waiting.as_ref()).map(|waiting| waiting.mail.len());
         let mail = self.lives().map(|(_, life)| life.mailbox.len()).chain(waiting).sum();
         (futures.count(), mail)
@@ -193,6 +201,17 @@ impl Model {
     /// When something is due next, and for whom.
     pub fn next_due(&self) -> Option<(Instant, String)> {
         self.lives().filter_map(|(key, life)| Some((life.next_due(self.rules.observe)?, key.clone()))).min()
+    }
+
+    /// When a shutdown cuts what has outlived its session.
+    pub fn orphans_due(&self) -> Option<Instant> {
+        let any = self.orphans.iter().any(|orphan| orphan.work.what != What::Hold);
+        self.shutdown.flatten().filter(|_| any)
+    }
+
+    pub fn cut_orphans(&mut self) {
+        let cut: Vec<_> = self.orphans.extract_if(.., |orphan| orphan.work.what != What::Hold).collect();
+        cut.into_iter().for_each(|orphan| self.tell(orphan.work.id, orphan.why));
     }
 
     fn new_name(&mut self) -> Name {
@@ -315,9 +334,9 @@ impl Model {
 
     /// The gate of a slow reply opens, or a hold is dropped.
     pub fn finish(&mut self, id: u64, outcome: Outcome, now: Instant) {
-        if let Some(at) = self.orphans.iter().position(|(_, work)| work.id == id) {
-            let (name, work) = self.orphans.remove(at);
-            self.reply(&work, name, outcome);
+        if let Some(at) = self.orphans.iter().position(|orphan| orphan.work.id == id) {
+            let Orphan { of, work, .. } = self.orphans.remove(at);
+            self.reply(&work, of, outcome);
             return;
         }
         let of = |key: &&String| self.keys[*key].live.as_ref().is_some_and(|life| life.work_of(id).is_some());
@@ -517,8 +536,9 @@ impl Model {
             let runs_on = work.what == What::Future && !hard;
             cut += u32::from(!runs_on);
             match work.what {
-                What::Hold => self.orphans.push((life.name, work)),
-                _ if runs_on => self.orphans.push((life.name, work)),
+                _ if runs_on || work.what == What::Hold => {
+                    self.orphans.push(Orphan { of: life.name, work, why: why.clone() });
+                }
                 _ => self.tell(work.id, why.clone()),
             }
         }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, future::Future, pin::Pin};
 
 use actix::{Addr, Handler, MailboxError, Message};
 use futures_util::FutureExt;
-use session_actors::{Closing, Ended, OpenError, SendError, SessionRegistry, Unserved};
+use session_actors::{Closing, Ended, OpenError, SendError, SessionId, SessionRegistry, Unserved};
 use tokio::sync::oneshot;
 
 use super::{
@@ -151,14 +151,14 @@ impl Replies {
     pub fn check(
         &mut self,
         fates: &BTreeMap<u64, Fate>,
-        ids: &BTreeMap<Name, u64>,
+        ids: &BTreeMap<Name, SessionId>,
         ends: &BTreeMap<Name, Option<Ended>>,
     ) {
         self.waiting.retain(|id, waiting| {
             let got = waiting.now_or_never();
             let want = match &fates[id] {
                 Fate::Pending => None,
-                Fate::Answered(name) => Some(Got::Answered(ids[name])),
+                Fate::Answered(name) => Some(Got::Answered(ids[name].get())),
                 Fate::Unserved(why) => Some(Got::Unserved(why.clone())),
                 Fate::Closed => Some(Got::Closed),
             };

@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 use session_actors::{AppliedRule, EndReason, EventKind, Phase, SessionEvent, SessionInfo, Stats};
 
 use super::{
+    belief::Live,
     life::Life,
     model::{Expected, Farewell, Instant},
     rules::Times,
-    watchers::Live,
     world::World,
 };
 
@@ -34,7 +34,7 @@ impl World {
     }
 
     fn explain_one(&mut self, name: usize, expected: &Expected, event: &SessionEvent, now: Instant) {
-        let id = event.session.get();
+        let id = event.session;
         let known = self.ids.get(&name).copied();
         let right = match (expected, &event.kind) {
             (Expected::Opened, EventKind::Opened { limits, rule }) => {
@@ -96,7 +96,7 @@ impl World {
         assert_eq!(registry.is_empty(), live.is_empty());
         let list = registry.list();
         assert!(list.is_sorted_by_key(|info| info.id));
-        assert_eq!(list.iter().map(|info| (info.key.to_string(), info.id.get())).collect::<Live>(), live);
+        assert_eq!(list.iter().map(|info| (info.key.to_string(), info.id)).collect::<Live>(), live);
         for (key, state) in &self.model.keys {
             assert_eq!(registry.get(key).is_some(), state.route().is_some(), "the route of {key}");
             let info = registry.info(key);

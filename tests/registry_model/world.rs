@@ -11,7 +11,8 @@ use std::{
 
 use actix::Addr;
 use session_actors::{
-    EndReason, Ended, EventKind, OpenError, SessionEvent, SessionRegistry, Shutdown, Watched, WeakSessionRegistry,
+    EndReason, Ended, EventKind, OpenError, SessionEvent, SessionId, SessionRegistry, Shutdown, Watched,
+    WeakSessionRegistry,
 };
 use tokio::time::{Instant as Clock, sleep_until};
 
@@ -47,7 +48,7 @@ pub struct World {
     followers: Vec<Follower>,
     addresses: Vec<(&'static str, Name, Addr<Subject>)>,
     pub replies: Replies,
-    pub ids: BTreeMap<Name, u64>,
+    pub ids: BTreeMap<Name, SessionId>,
     /// `None` for what never came to be.
     pub ends: BTreeMap<Name, Option<Ended>>,
     shutdown: Option<Shutdown>,
@@ -56,8 +57,7 @@ pub struct World {
 /// A task that reads every event as it comes.
 #[derive(Clone, Default)]
 struct Recorder {
-    events: Arc<Mutex<Vec<Arc<SessionEvent>>>>,
-    lagged: Arc<AtomicBool>,
+    items: Arc<Mutex<Vec<Watched>>>,
     ended: Arc<AtomicBool>,
 }
 
@@ -67,11 +67,7 @@ impl Recorder {
         let (mut watch, to) = (registry.watch(), recorder.clone());
         actix::spawn(async move {
             while let Some(item) = watch.next().await {
-                match item {
-                    Watched::Event(event) => to.events.lock().unwrap().push(event),
-                    Watched::Snapshot(snapshot) => assert!(snapshot.sessions.is_empty()),
-                    _ => to.lagged.store(true, Ordering::SeqCst),
-                }
+                to.items.lock().unwrap().push(item);
             }
             to.ended.store(true, Ordering::SeqCst);
         });
@@ -99,7 +95,7 @@ impl World {
             model: Model::new(rules, &KEYS),
             diary,
             observed: BTreeMap::new(),
-            past: Past::new(),
+            past: Past::default(),
             followers: Vec::new(),
             addresses: Vec::new(),
             replies: Replies::default(),
@@ -271,8 +267,8 @@ impl World {
     async fn pass(&mut self, time: Duration) {
         let end = self.now() + time;
         loop {
-            let due = self.model.next_due().map(|(at, _)| at + SLACK);
-            sleep_until(self.base + due.map_or(end, |due| due.min(end))).await;
+            let wake = self.next_due().map_or(end, |due| end.min(due + SLACK));
+            sleep_until(self.base + wake).await;
             self.settle().await;
             while let Some((due, key)) = self.model.next_due().filter(|(due, _)| *due + SLACK <= self.now()) {
                 let first = self.observed.get(&key).and_then(|events| events.front());
@@ -282,8 +278,11 @@ impl World {
                 self.model.decide(&key, at);
                 self.explain(&key, at);
             }
+            if self.model.orphans_due().is_some_and(|due| due + SLACK <= self.now()) {
+                self.model.cut_orphans();
+            }
             // The next step must not come just when a deadline does, give or take a tick.
-            let close = self.model.next_due().is_some_and(|(due, _)| due <= self.now());
+            let close = self.next_due().is_some_and(|due| due <= self.now());
             if self.now() >= end && !close {
                 return;
             }
@@ -293,17 +292,22 @@ impl World {
         }
     }
 
+    fn next_due(&self) -> Option<Instant> {
+        [self.model.next_due().map(|(due, _)| due), self.model.orphans_due()].into_iter().flatten().min()
+    }
+
     /// Lets everything that is ready run, without moving the clock, and reads what happened.
     async fn settle(&mut self) {
         for _ in 0..40 {
             tokio::task::yield_now().await;
         }
-        assert!(!self.recorder.lagged.load(Ordering::SeqCst), "the recorder fell behind");
-        for event in self.recorder.events.lock().unwrap().drain(..) {
-            // The first is of a step that took no time.
-            self.wall.get_or_insert(event.at - (Clock::now() - self.base));
-            self.past.take(&event);
-            self.observed.entry(event.key.to_string()).or_default().push_back(event);
+        for item in self.recorder.items.lock().unwrap().drain(..) {
+            self.past.take(&item);
+            if let Watched::Event(event) = item {
+                // The first is of a step that took no time.
+                self.wall.get_or_insert(event.at - (Clock::now() - self.base));
+                self.observed.entry(event.key.to_string()).or_default().push_back(event);
+            }
         }
     }
 
@@ -326,13 +330,15 @@ impl World {
         self.settle().await;
         self.model.shut_down(deadline, now);
         self.explain_all();
+        // A deadline may be now.
+        self.pass(Duration::ZERO).await;
         self.verify(self.followers.len());
     }
 
     pub async fn end(mut self) {
-        while self.model.used() > 0 {
-            match self.model.next_due() {
-                Some((due, _)) => self.pass(due.saturating_sub(self.now()) + 2 * SLACK).await,
+        while self.model.used() > 0 || self.model.orphans_due().is_some() {
+            match self.next_due() {
+                Some(due) => self.pass(due.saturating_sub(self.now()) + 2 * SLACK).await,
                 // Draining for as long as it takes.
                 None => self.finish(0, false).await,
             }
