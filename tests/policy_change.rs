@@ -151,11 +151,19 @@ async fn what_a_session_set_itself_wins_until_it_lets_go() {
     assert_eq!(info.limits.max_age, Some(secs(300)), "what it left out comes from the policy in force");
     end_of(&mut watch, "other").await;
     clock.assert_at(secs(5), "other");
+    // However often.
+    registry.set_policy(Policy::new(limits().idle_timeout(secs(7)).max_age(secs(300)))).unwrap();
+    settle().await;
+    assert_eq!(registry.info("own").unwrap().limits.idle_timeout, Some(secs(50)));
 
     clock.reach(secs(40)).await;
     inside(&addr, |_, ctx| ctx.set_limits(None)).await.unwrap();
+    settle().await;
+    assert_eq!(registry.info("own").unwrap().limits.idle_timeout, Some(secs(7)), "the one that was set meanwhile");
+    // From there on it follows like any other.
+    registry.set_policy(Policy::new(limits().idle_timeout(secs(3)))).unwrap();
     end_of(&mut watch, "own").await;
-    clock.assert_at(secs(45), "own, by the policy that was set meanwhile");
+    clock.assert_at(secs(43), "own");
 }
 
 #[actix::test]

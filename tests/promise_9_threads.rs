@@ -145,6 +145,31 @@ async fn a_blocked_thread_is_unresponsive_and_ends_when_it_is_not() {
     assert_eq!((report.drained + report.cut, report.unresponsive), (2, 0));
 }
 
+/// What a session that stopped itself has left to be finished is waited for, and cut at the timeout
+/// like anything else; else it would be lost with the arbiter that it runs on.
+#[actix::test]
+async fn replies_that_go_on_without_their_session_are_waited_for() {
+    for (lasts, within) in [(millis(300), secs(20)), (secs(600), millis(200))] {
+        let registry = on_arbiters(1, &Log::default());
+        let mut watch = registry.watch();
+        let reply = registry.send("k", Slow(lasts));
+        registry.do_send("k", Stop).unwrap();
+        let ended = timeout(secs(30), end_of(&mut watch, "k")).await.unwrap();
+        assert_eq!((ended.reason, ended.cut), (EndReason::Stopped, 0));
+
+        let begun = Instant::now();
+        let report = timeout(secs(30), registry.shutdown(within)).await.unwrap().unwrap();
+        assert_eq!(report.unresponsive, 0);
+        match reply.await {
+            Ok(answer) => assert_eq!((answer, lasts), ("slow", millis(300))),
+            Err(SendError::Unserved { cause: Unserved::Ended { reason: EndReason::Stopped, .. } }) => {
+                assert!(lasts == secs(600) && begun.elapsed() >= within);
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+}
+
 /// Whatever was accepted is answered or told, whatever was refused is given back, nothing is left.
 #[actix::test]
 async fn opens_that_race_with_it_leave_nothing_behind() {

@@ -42,7 +42,8 @@ impl<A: Session> AsyncContext<A> for SessionContext<A> {
     where
         F: ActorFuture<A, Output = ()> + 'static,
     {
-        let (work, caller) = if self.handing_over { (self.origin, self.handed()) } else { (Work::Clockwork, None) };
+        let (work, caller) =
+            if self.is_handing_over() { (self.origin, self.handed()) } else { (Work::Clockwork, None) };
         self.begin_work(work);
         let extras = self.extras();
         extras.last_handle = extras.last_handle.next();
@@ -55,7 +56,7 @@ impl<A: Session> AsyncContext<A> for SessionContext<A> {
     where
         F: ActorFuture<A, Output = ()> + 'static,
     {
-        let caller = if self.handing_over { self.handed() } else { None };
+        let caller = if self.is_handing_over() { self.handed() } else { None };
         self.waits += 1;
         self.progress = true;
         let item = Item::new(SpawnHandle::default(), fut, self.origin, caller);

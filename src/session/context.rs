@@ -55,20 +55,15 @@ pub struct SessionContext<A: Session> {
     pub(super) progress: bool,
     /// Tracked items and replies in flight, without waits and holds.
     pub(super) in_flight: u32,
-    /// Holds alive when the task looked last.
-    pub(super) holding: u32,
+    /// Holds were alive when the task looked last.
+    pub(super) holding: bool,
     /// Waits staged or running.
     pub(super) waits: u32,
     pub(super) state: State,
     /// How work that begins now counts: set by what is running now.
     pub(super) origin: Work,
-    pub(super) handing_over: bool,
-    /// Something was spawned while a reply was handed over.
-    pub(super) spawned: bool,
+    pub(super) hand_over: HandOver,
     pub(super) limits_changed: bool,
-    /// How often the item that is being polled may still ask whether it has to wait, plus one; zero
-    /// while none is.
-    pub(super) patience: Cell<u8>,
 }
 
 /// What a context holds once it is used for more than messages with plain answers.
@@ -82,6 +77,8 @@ pub(super) struct Extras<A: Session> {
     pub(super) last_handle: SpawnHandle,
     /// The handle of the item that is being polled.
     pub(super) current: SpawnHandle,
+    /// How often that item may still ask whether it has to wait, plus one; zero while none is polled.
+    pub(super) patience: Cell<u8>,
     /// What the session set itself; wins over the policy until it lets go.
     pub(super) own_limits: Option<Limits>,
 }
@@ -95,9 +92,19 @@ impl<A: Session> Default for Extras<A> {
             handed_caller: None,
             last_handle: SpawnHandle::default(),
             current: SpawnHandle::default(),
+            patience: Cell::new(0),
             own_limits: None,
         }
     }
+}
+
+/// Whether a reply is being handed over, which marks what is spawned meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HandOver {
+    No,
+    Begun,
+    /// Something was spawned.
+    Spawned,
 }
 
 /// Like actix's context flags.
@@ -129,14 +136,12 @@ impl<A: Session> SessionContext<A> {
             activity: false,
             progress: false,
             in_flight: 0,
-            holding: 0,
+            holding: false,
             waits: 0,
             state: State::Running,
             origin: Work::Clockwork,
-            handing_over: false,
-            spawned: false,
+            hand_over: HandOver::No,
             limits_changed: false,
-            patience: Cell::new(0),
         }
     }
 

@@ -127,7 +127,7 @@ impl<A: Session> Body<A> {
         let until = self.drain_until(now);
         self.ctx.vitals.set_phase(VitalPhase::Draining);
         self.ctx.lifecycle.drain(EndReason::IdleTimeout, until);
-        self.ctx.holding = self.ctx.vitals.holds();
+        self.ctx.holding = self.ctx.vitals.holds() > 0;
         true
     }
 

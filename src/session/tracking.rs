@@ -2,14 +2,14 @@
 //!
 //! Called by the envelope around every message and by the task around every future it polls.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use actix::{SpawnHandle, dev::OneshotSender};
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::{
     caller::Caller,
-    context::{Extras, SessionContext, State},
+    context::{Extras, HandOver, SessionContext, State},
     items::Work,
     lifecycle::Load,
     replies::Reply,
@@ -44,7 +44,7 @@ impl<A: Session> SessionContext<A> {
     /// What is on its hands. `mailbox_empty`: the mailbox was seen empty.
     pub(super) fn load(&self, mailbox_empty: bool) -> Load {
         // Holds as the task has noted them: one that has ended since is news, to be noted before anything is decided.
-        let busy = self.in_flight > 0 || self.waits > 0 || self.holding > 0;
+        let busy = self.in_flight > 0 || self.waits > 0 || self.holding;
         Load { busy, at_rest: !busy && mailbox_empty }
     }
 
@@ -95,21 +95,22 @@ impl<A: Session> SessionContext<A> {
     }
 
     /// An item is polled from here on.
-    pub(super) fn be_patient(&self, polls: u8) {
-        self.patience.set(polls.saturating_add(1));
+    pub(super) fn be_patient(&mut self, polls: u8) {
+        self.extras().patience.set(polls.saturating_add(1));
     }
 
     /// No more. True if the item was told to wait for no other reason than its neighbours.
-    pub(super) fn was_impatient(&self) -> bool {
-        self.patience.replace(0) == 1
+    pub(super) fn was_impatient(&mut self) -> bool {
+        self.extras().patience.replace(0) == 1
     }
 
     pub(super) fn loses_patience(&self) -> bool {
-        match self.patience.get() {
+        let Some(extras) = &self.extras else { return false };
+        match extras.patience.get() {
             0 => false,
             1 => true,
             left => {
-                self.patience.set(left - 1);
+                extras.patience.set(left - 1);
                 false
             }
         }
@@ -138,8 +139,7 @@ impl<A: Session> SessionContext<A> {
         if caller.is_some() {
             self.extras().handed_caller = caller;
         }
-        self.handing_over = true;
-        self.spawned = false;
+        self.hand_over = HandOver::Begun;
     }
 
     /// Whether something was spawned into the context meanwhile.
@@ -147,8 +147,7 @@ impl<A: Session> SessionContext<A> {
         if let Some(extras) = &mut self.extras {
             extras.handed_caller = None;
         }
-        self.handing_over = false;
-        self.spawned
+        mem::replace(&mut self.hand_over, HandOver::No) == HandOver::Spawned
     }
 
     pub(super) fn add_reply<T: 'static>(&mut self, reply: Reply<T>) {
@@ -210,9 +209,13 @@ impl<A: Session> SessionContext<A> {
         self.state != State::Running
     }
 
+    pub(super) fn is_handing_over(&self) -> bool {
+        self.hand_over != HandOver::No
+    }
+
     /// What a reply being handed over spawns carries its mark.
     pub(super) fn handed(&mut self) -> Option<Caller> {
-        self.spawned = true;
+        self.hand_over = HandOver::Spawned;
         self.extras().handed_caller.take()
     }
 }

@@ -44,6 +44,13 @@ pub async fn soon<F: Future>(what: &str, future: F) -> F::Output {
     timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what}: never"))
 }
 
+/// Looks now and then, for what no event tells.
+pub async fn until(so: impl Fn() -> bool) {
+    while !so() {
+        sleep(millis(1)).await;
+    }
+}
+
 pub struct Arena {
     pub registry: SessionRegistry<Racer>,
     pub book: Arc<Book>,
@@ -195,12 +202,7 @@ async fn finished<T>(running: Vec<oneshot::Receiver<T>>) -> Vec<T> {
 async fn nothing_is_left(audit: tokio::task::JoinHandle<Audit>, factory: &Arc<()>, book: &Book) -> Audit {
     let audit = soon("the end of the stream", audit).await.unwrap();
     // The threads of the registry take a moment to go.
-    soon("the registry's memory", async {
-        while Arc::strong_count(factory) > 1 {
-            sleep(millis(1)).await;
-        }
-    })
-    .await;
+    soon("the registry's memory", until(|| Arc::strong_count(factory) == 1)).await;
     assert_eq!((book.actors.load(SeqCst), book.messages.load(SeqCst)), (0, 0), "actors, messages are left");
     assert_eq!(audit.ended.values().sum::<u64>(), audit.opened, "one Ended for each Opened");
     assert!(audit.belief.known.is_empty());

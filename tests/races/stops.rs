@@ -3,7 +3,7 @@
 use session_actors::{EndReason, Limits, OpenError, Policy, SendError, Unserved};
 
 use crate::{
-    arena::{Arena, Signal, Tally, Thread, brief, millis, soon},
+    arena::{Arena, Signal, Tally, Thread, brief, millis, soon, until},
     racer::{By, Plain, StopArbiter, key},
 };
 
@@ -144,7 +144,8 @@ async fn senders_against_the_stop_of_all_arbiters() {
                 }
             })
             .await;
-        assert!(arena.registry.is_empty());
+        // A thread that stops drops its host first, and then its sessions.
+        soon("the end of all", until(|| arena.registry.is_empty())).await;
         let (book, audit) = arena.close().await;
         assert_eq!(book.handled(By::Send), Tally::sum(&tallies).answered);
         assert_eq!(audit.ended(EndReason::Aborted), audit.opened);
