@@ -80,10 +80,10 @@ pub async fn next_of(watch: &mut Watch, kind: &str) -> Arc<SessionEvent> {
 pub async fn end_of(watch: &mut Watch, key: &str) -> Ended {
     loop {
         let event = next(watch).await;
-        if let EventKind::Ended(ended) = &event.kind {
-            if event.key.as_str() == key {
-                return ended.clone();
-            }
+        if let EventKind::Ended(ended) = &event.kind
+            && event.key.as_str() == key
+        {
+            return ended.clone();
         }
     }
 }
