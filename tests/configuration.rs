@@ -1,5 +1,6 @@
 //! Promise: what an operator writes is what applies, in the long form and in the short ones, and a
 //! policy written out reads back equal (design, section 8).
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::time::Duration;
 

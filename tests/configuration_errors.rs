@@ -1,5 +1,6 @@
 //! Promise: what cannot apply is refused where it is written, in a message that says where, what and
 //! what to write instead (design, section 8).
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
 //! Promise: a key is 1 to 512 bytes without control characters, by whatever door it comes in, and
 //! is interchangeable with its text.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::{BTreeSet, HashMap};
 

@@ -117,7 +117,7 @@ async fn work_in_flight_makes_it_an_estimate() {
     for second in (20..80).step_by(5) {
         clock.reach(secs(second)).await;
         // Progress, so that it is not stuck.
-        hold = hold.map(|hold| hold.clone());
+        hold = hold.clone();
         settle().await;
     }
     would_end_at(&mut watch, clock, secs(80), EndReason::MaxAge, true).await;

@@ -276,7 +276,7 @@ async fn whatever_happens(steps: Vec<(usize, Step)>) {
 
 #[test]
 fn whatever_happens_the_record_is_whole() {
-    proptest!(ProptestConfig::with_cases(60), |(steps in proptest::collection::vec(step(), 1..60))| {
+    proptest!(|(steps in proptest::collection::vec(step(), 1..60))| {
         actix::System::new().block_on(whatever_happens(steps));
     });
 }

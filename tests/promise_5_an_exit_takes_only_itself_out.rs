@@ -50,7 +50,8 @@ async fn a_late_exit_does_not_take_out_its_successor() {
 async fn every_kind_of_exit_leaves_the_successor_alone() {
     pause();
     quiet_provoked_panics();
-    let ends: [(EndReason, fn(&Addr<Probe>)); 4] = [
+    type End = (EndReason, fn(&Addr<Probe>));
+    let ends: [End; 4] = [
         // Cut, 5 s after its close.
         (EndReason::Closed, |_| {}),
         (EndReason::Closed, |addr| addr.do_send(Stop)),

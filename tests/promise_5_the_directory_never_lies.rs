@@ -49,7 +49,9 @@ struct Doors {
 
 /// Says that somebody stands before it, and waits until it is opened.
 #[derive(Clone)]
-struct Door(Option<(mpsc::Sender<()>, Arc<Mutex<mpsc::Receiver<()>>>)>);
+struct Door(Option<Gate>);
+
+type Gate = (mpsc::Sender<()>, Arc<Mutex<mpsc::Receiver<()>>>);
 
 impl Door {
     fn open() -> Self {

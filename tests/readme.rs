@@ -1,4 +1,5 @@
 //! What README and CONTRIBUTING say of the crate still holds. (The README's Rust code is run by the doc tests.)
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,6 @@
 //! Promise: a key gets the limits of the first that matches: `exclude`, then the rules in their
 //! order, then the policy's own (design, section 8).
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::time::Duration;
 

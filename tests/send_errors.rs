@@ -162,7 +162,7 @@ async fn whose_session_ends_hears_why() {
     registry.do_send("stopped", Stop).unwrap();
     registry.do_send("panicked", Boom("out of luck")).unwrap();
     settle().await;
-    let _ = registry.close("closed");
+    drop(registry.close("closed"));
 
     assert_eq!(unserved(stopped.await, "the session ended (stopped) before it answered"), ended(EndReason::Stopped));
     assert_eq!(

@@ -8,6 +8,8 @@ use tokio::time::{pause, sleep};
 use super::act::{Act, Do, Note};
 use crate::support::{Log, millis};
 
+// An address hashes and compares by its channel, which never changes.
+#[allow(clippy::mutable_key_type)]
 #[actix::test]
 async fn all_addresses_of_an_actor_are_the_same() {
     pause();
