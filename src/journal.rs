@@ -5,7 +5,8 @@
 //! * **One step.** Under one lock an event changes the live set, gets its number, is counted and goes into the history
 //!   ([`Journal::transition`], the only writer). So at any moment a snapshot of the live set plus the
 //!   events after it *is* the live set, and statistics cannot disagree with events.
-//! * **The lock is a leaf.** It is taken inside no other lock, and under it no other is taken and no foreign code runs.
+//! * **The lock is a leaf.** It is taken inside no other lock but the eviction heap's, which asks for the live
+//!   sessions when it is built, and under it no other is taken and no foreign code runs.
 //!   Waking a task, telling a waiter, dropping an event, a session's vitals or a waker may each run somebody's `Drop`,
 //!   which may come back here: all of that is moved out of the lock first. `tests::foreign_code_runs_outside_the_lock`
 //!   holds us to it.

@@ -111,6 +111,32 @@ fn work_of_a_system_that_ends_is_cut_and_its_callers_are_told() {
     assert_eq!((registry.len(), registry.stats().work_cut), (0, 4));
 }
 
+/// The system goes down by a panic of somebody else's, in the middle of whose unwinding nothing of
+/// a session's may panic any more.
+#[test]
+fn sessions_of_a_system_that_is_unwound_end_without_hooks() {
+    expect_booms();
+    let log = Log::default();
+    let script = Script::new(&log).booms(Place::Dropped, 1);
+    let kept = std::sync::Mutex::new(None);
+    let unwound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        after_a_system(|| async {
+            let registry = script.registry(limits());
+            let watch = registry.watch();
+            let reply = registry.send("a", Sleep);
+            settle().await;
+            *kept.lock().unwrap() = Some((registry, watch, reply));
+            panic!("boom outside");
+        });
+    }));
+    assert!(unwound.is_err());
+    let (_registry, mut watch, reply) = kept.into_inner().unwrap().unwrap();
+    let (_, end) = outside(next_end(&mut watch));
+    assert_eq!((end.reason, end.handled, end.cut), (EndReason::Panicked, 1, 1));
+    assert!(matches!(cause(outside(reply)), Unserved::Ended { .. }));
+    assert_eq!(log.lines(), ["a#1 made", "a#1 started", "a#1 dropped"]);
+}
+
 /// Replies after a thousand seconds, by a future that needs a runtime.
 #[derive(Message)]
 #[rtype(result = "()")]

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 
 use actix::prelude::*;
 use ends::{ALL_BUT_ABORTED, bring_about, limits_for, registry_for};
-use exact::{assert_about, end_of, name_of};
+use exact::{assert_about, end_of, name_of, reason_of};
 use hooked::{Mark, Script, cause, expect_booms};
 use proptest::prelude::*;
 use responses::{ByActFuture, ByFuture, Work};
@@ -168,6 +168,44 @@ async fn who_waits_for_an_end_gets_what_the_event_says() {
     assert_eq!(registry.close("a").await, None);
 }
 
+#[actix::test]
+async fn a_session_that_waits_may_be_closed_and_handles_its_mail_first() {
+    tokio::time::pause();
+    let log = Log::default();
+    let registry = registry(limits(), &log);
+    let slow = registry.send("a", Slow(secs(3)));
+    settle().await;
+    let first = registry.close("a");
+    settle().await;
+    let waits = registry.send("a", Ping);
+    let second = registry.close("a");
+    assert_eq!((waits.await.unwrap(), slow.await.unwrap()), (1, "slow"));
+    let (first, second) = (first.await.unwrap(), second.await.unwrap());
+    assert_eq!((first.reason, first.handled), (EndReason::Closed, 1));
+    assert_eq!((second.reason, second.handled, second.dropped), (EndReason::Closed, 1, 0));
+    assert_about(second.age, millis(0), "at rest when it has handled its mail");
+    assert_eq!((registry.stats().opened, registry.stats().keys), (2, 0));
+}
+
+#[actix::test]
+async fn a_session_that_waits_when_the_registry_is_shut_down_handles_its_mail_and_goes() {
+    tokio::time::pause();
+    let log = Log::default();
+    let registry = registry(limits(), &log);
+    let watch = registry.watch();
+    let slow = registry.send("a", Slow(secs(3)));
+    settle().await;
+    drop(registry.close("a"));
+    settle().await;
+    let waits = registry.send("a", Ping);
+    let report = registry.shutdown(secs(20)).await.unwrap();
+    assert_eq!((report.drained, report.cut, report.unresponsive), (2, 0, 0));
+    assert_eq!((waits.await.unwrap(), slow.await.unwrap()), (1, "slow"));
+    let kinds: Vec<_> = to_the_end(watch).await.iter().map(|event| reason_of(&event.kind)).collect();
+    let (closed, shutdown) = (Some(EndReason::Closed), Some(EndReason::Shutdown));
+    assert_eq!(kinds, [None, closed, closed, None, shutdown]);
+}
+
 /// Something done to the sessions of two keys.
 #[derive(Debug, Clone, Copy)]
 enum Step {
@@ -276,7 +314,8 @@ async fn whatever_happens(steps: Vec<(usize, Step)>) {
 
 #[test]
 fn whatever_happens_the_record_is_whole() {
-    proptest!(|(steps in proptest::collection::vec(step(), 1..60))| {
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    proptest!(config, |(steps in proptest::collection::vec(step(), 1..60))| {
         actix::System::new().block_on(whatever_happens(steps));
     });
 }

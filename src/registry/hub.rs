@@ -1,7 +1,7 @@
 //! What the parts of one registry share: the registry's handle, its hosts, its sessions.
 //!
 //! The hub lives as long as any of them; that it lives does not keep the registry open. It is the
-//! registry's *handle* (`registry.rs`) whose last drop shuts down.
+//! registry's *handle* (`handle.rs`) whose last drop shuts down.
 
 use std::{
     hash::RandomState,
