@@ -42,10 +42,17 @@ async fn a_deadline_is_told_once_and_the_session_goes_on() {
     let mut watch = registry.watch();
     let addr = registry.open("k").unwrap();
     next_of(&mut watch, "opened").await;
+    // It is looked at when a warning would be due, and not warned.
+    clock.reach(secs(8)).await;
+    inside(&addr, |_, ctx| {
+        ctx.passive();
+        drop(ctx.hold());
+    })
+    .await;
     would_end_at(&mut watch, clock, secs(10), EndReason::IdleTimeout, false).await;
     // Not again, neither at 20 s nor at its max age: in an enforcing run there would be nothing.
     nothing_until(&mut watch, clock, secs(10_000)).await;
-    assert_eq!(addr.send(Ping).await.unwrap(), 1);
+    assert_eq!(addr.send(Ping).await.unwrap(), 2);
     assert_eq!(log.take(), ["k#1: started"], "no hook is called, not even for a warning");
     let stats = registry.stats();
     assert_eq!((stats.would_end, stats.warned, stats.ended.total(), stats.live), (1, 0, 0, 1));
@@ -71,6 +78,7 @@ async fn the_next_message_begins_a_new_virtual_life() {
     // Even a passive message would have: somebody has to handle it.
     clock.reach(secs(300)).await;
     inside(&addr, |_, ctx| ctx.passive()).await;
+    assert!(registry.info("k").unwrap().idle < secs(1));
     would_end_at(&mut watch, clock, secs(310), EndReason::IdleTimeout, false).await;
     // But not what an ended session could not have done.
     inside(&addr, |_, ctx| {

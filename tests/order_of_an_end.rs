@@ -75,6 +75,7 @@ async fn the_directory_goes_first_then_hooks_then_the_actor_then_the_event_then_
     let mut closing = Box::pin(registry.close("a"));
     settle().await;
     assert_eq!(registry.info("a").unwrap().phase, Phase::Draining);
+    assert_eq!((registry.stats().draining, registry.len()), (1, 1), "live until it has ended");
     assert_eq!(events_so_far(&mut watch).await, ["opened", "draining"]);
     assert!(closing.as_mut().now_or_never().is_none(), "nobody is told before the end");
 

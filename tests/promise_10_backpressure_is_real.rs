@@ -6,11 +6,15 @@
 mod exact;
 mod support;
 
-use std::sync::mpsc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+    mpsc,
+};
 
 use actix::prelude::*;
 use exact::{Stopwatch, inside, until};
-use session_actors::{Limits, OnFull, Policy, SendError, SessionRegistry};
+use session_actors::{Limits, OnFull, Policy, SendError, SessionKey, SessionRegistry};
 use support::*;
 use tokio::time::{sleep, timeout};
 
@@ -261,42 +265,61 @@ async fn a_cancelled_message_gives_its_room_back_when_its_turn_comes() {
 
 // ---- on several threads ------------------------------------------------------------------------
 
+/// For each of many keys two threads race for the one place that there is. Nothing is taken
+/// meanwhile: the thread of the sessions is blocked.
 #[actix::test]
-async fn senders_on_many_threads_share_one_bound() {
+async fn senders_on_several_threads_share_one_bound() {
+    const KEYS: usize = 3_000;
     let log = Log::default();
     let registry = {
         let log = log.clone();
         SessionRegistry::builder(move |key| Probe::new(key, &log))
             .policy(Policy::new(Limits::never()))
-            .mailbox_capacity(64)
+            .mailbox_capacity(1)
             .arbiters(1)
             .start()
             .unwrap()
     };
-    for round in 1..=5 {
-        // Its thread is blocked, so that nothing is taken meanwhile.
-        let (unblock, blocked) = mpsc::channel::<()>();
-        let (entered, is_blocked) = gate();
-        let blocking = registry.send(
-            "k",
-            Run::new(move |_, _| {
-                entered.send(()).unwrap();
-                let _ = blocked.recv();
-            }),
-        );
-        timeout(secs(30), is_blocked).await.unwrap().unwrap();
-        let threads: Vec<_> = (0..8)
-            .map(|_| {
-                let registry = registry.clone();
-                std::thread::spawn(move || {
-                    (0..500).filter(|_| registry.try_send("k", Note("accepted")).is_ok()).count()
-                })
-            })
-            .collect();
-        let accepted: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
-        assert_eq!(accepted, 64, "round {round}");
-        unblock.send(()).unwrap();
-        timeout(secs(30), blocking).await.unwrap().unwrap();
-        until(|| log.count("accepted") == round * 64).await;
+    let (unblock, blocked) = mpsc::channel::<()>();
+    let (entered, is_blocked) = gate();
+    let blocking = registry.send(
+        "blocking",
+        Run::new(move |_, _| {
+            entered.send(()).unwrap();
+            let _ = blocked.recv();
+        }),
+    );
+    timeout(secs(30), is_blocked).await.unwrap().unwrap();
+    let keys: Arc<Vec<SessionKey>> = Arc::new((0..KEYS).map(|n| SessionKey::new(format!("k{n}")).unwrap()).collect());
+    for key in keys.iter() {
+        let _ = registry.open(key).unwrap();
     }
+    let arrived = Arc::new(AtomicUsize::new(0));
+    let racers: Vec<_> = (0..2)
+        .map(|_| {
+            let (registry, keys, arrived) = (registry.clone(), Arc::clone(&keys), Arc::clone(&arrived));
+            std::thread::spawn(move || {
+                let race = |(n, key)| {
+                    arrived.fetch_add(1, Ordering::SeqCst);
+                    // Spins, to be there at the same moment; but not if the other one has no processor.
+                    let mut spins = 0;
+                    while arrived.load(Ordering::SeqCst) < 2 * (n + 1) {
+                        spins += 1;
+                        if spins > 2_000 {
+                            std::thread::yield_now();
+                        }
+                    }
+                    registry.try_send(key, Note("accepted")).is_ok()
+                };
+                keys.iter().enumerate().map(race).collect::<Vec<bool>>()
+            })
+        })
+        .collect();
+    let accepted: Vec<Vec<bool>> = racers.into_iter().map(|racer| racer.join().unwrap()).collect();
+    let twice = (0..KEYS).filter(|&n| accepted[0][n] && accepted[1][n]).count();
+    let never = (0..KEYS).filter(|&n| !accepted[0][n] && !accepted[1][n]).count();
+    assert_eq!((twice, never), (0, 0), "one of the two, for each key");
+    unblock.send(()).unwrap();
+    timeout(secs(30), blocking).await.unwrap().unwrap();
+    until(|| log.count("accepted") == KEYS).await;
 }

@@ -171,25 +171,25 @@ fn a_panic_in_the_hooks_of_an_aborted_session_is_noted() {
     }
 }
 
-/// A drain that the end of the system interrupts keeps its reason, as one that is cut does.
 #[test]
-fn a_draining_session_that_is_aborted_ends_once() {
-    let (mut watch, _registry) = after_a_system(|| async {
+fn a_draining_session_that_is_aborted_ends_once_and_who_waits_for_its_successor_is_told() {
+    let (mut watch, waits, registry) = after_a_system(|| async {
         let registry = Script::new(&Log::default()).registry(limits());
         let watch = registry.watch();
         registry.send("a", Do::block()).await.unwrap();
         drop(registry.close("a"));
         settle().await;
-        // A successor that waits is neither started nor forgotten.
-        registry.do_send("a", Mark("")).unwrap();
+        let waits = registry.send("a", Mark(""));
         assert_eq!(registry.stats().waiting, 1);
-        (watch, registry)
+        (watch, waits, registry)
     });
     let (_, end) = outside(next_end(&mut watch));
     assert_eq!((end.reason, end.cut), (EndReason::Aborted, 1));
+    // There is no arbiter left that could start it.
+    assert_eq!(cause(outside(waits)), Unserved::HostGone);
     let after: Vec<_> = outside(past(&mut watch)).into_iter().map(|(_, name)| name).collect();
     assert_eq!(after, ["start_failed"]);
-    let stats = _registry.stats();
+    let stats = registry.stats();
     assert_eq!((stats.keys, stats.waiting, stats.live), (0, 0, 0));
 }
 
@@ -245,6 +245,23 @@ async fn the_keys_and_the_mail_of_an_arbiter_that_stops_go_to_another() {
     assert!(matches!(&refused, Err(SendError::Refused { cause: OpenError::NoHost, .. })), "{refused:?}");
     assert_eq!(refused.unwrap_err().into_message().unwrap().0, "given back");
     assert!(registry.is_empty());
+}
+
+/// That its arbiter stops says nothing about a session, so one that has taken nothing yet has a
+/// successor all the same.
+#[actix::test]
+async fn mail_that_an_aborted_session_has_not_looked_at_goes_to_another_arbiter() {
+    let script = Script::new(&Log::default()).on(Place::Started, |act, ctx| {
+        if act.incarnation == 1 {
+            ctx.wait(std::future::pending::<()>().into_actor(act));
+            Arbiter::current().stop();
+        }
+    });
+    let registry = script.builder().arbiters(2).start().unwrap();
+    let answers = [registry.send("a", Mark("")), registry.send("a", Mark(""))];
+    for answer in answers {
+        assert_eq!(soon("an answer", answer).await.unwrap(), 2);
+    }
 }
 
 #[actix::test]

@@ -77,7 +77,7 @@ impl Handler<Again> for Probe {
 async fn an_age_timer_fires_at_its_instant_in_the_middle_of_a_flood() {
     pause();
     let log = Log::default();
-    let registry = registry(Limits::never().max_age(millis(300)).drain_timeout(millis(50)), &log);
+    let registry = registry(Limits::never().max_age(millis(30)).drain_timeout(millis(5)), &log);
     let mut watch = registry.watch();
     let began = Instant::now();
     registry.open("flooded").unwrap().do_send(Again);
@@ -88,7 +88,7 @@ async fn an_age_timer_fires_at_its_instant_in_the_middle_of_a_flood() {
     });
 
     let (_, ended) = next_end(&mut watch).await;
-    assert_due_now(began, millis(350));
+    assert_due_now(began, millis(35));
     assert_eq!(ended.reason, EndReason::MaxAge);
     assert_eq!(ended.handed_over, 1);
     assert!(ended.handled > 10_000, "that was no flood: {ended:?}");

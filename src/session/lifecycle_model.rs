@@ -232,14 +232,15 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..20_u64).prop_map(Step::LateActivity),
         3 => Just(Step::Message),
         2 => Just(Step::Progress),
-        4 => any::<bool>().prop_map(Step::Busy),
+        8 => any::<bool>().prop_map(Step::Busy),
         1 => any::<bool>().prop_map(Step::Mail),
         1 => (closing, prop::option::of(0..30_u64)).prop_map(|(reason, until)| Step::Close(reason, until)),
         1 => limits().prop_map(Step::Limits),
         1 => mode().prop_map(Step::Mode),
-        12 => (1..25_u64).prop_map(Step::Pass),
+        6 => (1..5_u64).prop_map(Step::Pass),
+        8 => (1..25_u64).prop_map(Step::Pass),
         2 => (1..60_u64).prop_map(Step::Block),
-        2 => (1..25_u64).prop_map(Step::Veto),
+        2 => (1..60_u64).prop_map(Step::Veto),
     ]
 }
 

@@ -198,3 +198,18 @@ async fn the_current_handle_is_that_of_the_future_that_runs() {
     .await;
     assert_eq!(noted, ["0: the other", "100: the timer"]);
 }
+
+#[actix::test]
+async fn a_message_has_no_handle_after_a_future_has_run_either() {
+    pause();
+    let noted = noted_after(secs(1), |_, ctx| {
+        ctx.run_later(millis(100), |_, ctx| {
+            ctx.address().do_send(Do::new(|act, ctx| {
+                assert_eq!(ctx.handle(), SpawnHandle::default());
+                act.note("none");
+            }));
+        });
+    })
+    .await;
+    assert_eq!(noted, ["100: none"]);
+}

@@ -5,8 +5,9 @@ use std::time::Duration;
 use session_actors::{EndReason, Limits, Mode, OnFull, OpenError, Policy, SendError, Unserved};
 
 use crate::{
-    arena::{Arena, Tally, Thread, brief, millis, soon},
+    arena::{Arena, brief, millis, soon},
     racer::{Boom, By, Plain, Slow, key},
+    thread::{Tally, Thread},
 };
 
 const KEYS: u64 = 32;

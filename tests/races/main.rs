@@ -10,3 +10,4 @@ mod ends;
 mod racer;
 mod sends;
 mod stops;
+mod thread;

@@ -5,8 +5,9 @@ use std::time::Duration;
 use session_actors::{EndReason, Limits, Policy};
 
 use crate::{
-    arena::{Arena, Tally, Thread, brief, millis, soon},
+    arena::{Arena, brief, millis, soon},
     racer::{By, Plain, key},
+    thread::{Tally, Thread},
 };
 
 /// Sends to a few keys until the race is over; nothing may be refused.

@@ -6,6 +6,7 @@
 
 #[path = "../support/belief.rs"]
 mod belief;
+mod found;
 mod life;
 mod model;
 mod replies;

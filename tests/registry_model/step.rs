@@ -56,8 +56,9 @@ fn limit(of: &'static [u64]) -> impl Strategy<Value = Option<u64>> {
 }
 
 pub fn rules() -> impl Strategy<Value = Rules> {
-    let times = (limit(&[40, 90, 150]), limit(&[120, 300, 600]), limit(&[60, 130]), limit(&[10, 25]), limit(&[30, 80]))
-        .prop_map(|(idle, age, busy, warn, drain)| Times { idle, age, busy, warn, drain });
+    let times =
+        (limit(&[40, 90, 150]), limit(&[120, 300, 600]), limit(&[60, 130]), limit(&[10, 25, 35]), limit(&[30, 80]))
+            .prop_map(|(idle, age, busy, warn, drain)| Times { idle, age, busy, warn, drain });
     let cap = prop_oneof![Just(None), (1..4_usize).prop_map(Some)];
     let observe = prop_oneof![4 => Just(false), 1 => Just(true)];
     (times, cap, any::<bool>(), observe).prop_map(|(times, cap, evict, observe)| Rules { times, cap, evict, observe })
@@ -107,9 +108,10 @@ pub fn step() -> impl Strategy<Value = Step> {
         3 => key.clone().prop_map(Step::Close),
         2 => rules().prop_map(Step::SetRules),
         1 => (key.clone(), fail).prop_map(|(key, fail)| Step::FailNext(key, fail)),
-        12 => (1..200_u64).prop_map(Step::Pass),
-        1 => Just(Step::Watch),
-        3 => (0..4_usize, 1..12_usize).prop_map(|(watch, times)| Step::PollWatch(watch, times)),
+        5 => (1..40_u64).prop_map(Step::Pass),
+        8 => (1..200_u64).prop_map(Step::Pass),
+        2 => Just(Step::Watch),
+        3 => (0..4_usize, 1..8_usize).prop_map(|(watch, times)| Step::PollWatch(watch, times)),
         1 => (0..4_usize).prop_map(Step::DropWatch),
     ]
 }
