@@ -9,6 +9,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
+use crate::moment::Moment;
+
 /// Where a registry's time begins, on both clocks.
 #[derive(Debug)]
 pub(crate) struct Clock {
@@ -27,35 +29,35 @@ impl Clock {
         Self { start, wall: wall.max(UNIX_EPOCH) }
     }
 
-    /// The present. A method so that a caller who has the clock reads this one and no other.
-    pub(crate) fn now(&self) -> Instant {
-        Instant::now()
+    /// The present.
+    #[inline]
+    pub(crate) fn now(&self) -> Moment {
+        self.moment(Instant::now())
     }
 
-    /// The time since the registry's start in nanoseconds, for storing an instant in an atomic; 0 for anything earlier.
-    ///
-    /// Never `u64::MAX`, which callers may use for "never". It would take 584 years to get there.
-    pub(crate) fn nanos(&self, instant: Instant) -> u64 {
-        let since = instant.saturating_duration_since(self.start).as_nanos();
-        u64::try_from(since).unwrap_or(u64::MAX).min(u64::MAX - 1)
+    /// What lies before the clock's begin counts as its begin.
+    #[inline]
+    pub(crate) fn moment(&self, at: Instant) -> Moment {
+        let since = at.saturating_duration_since(self.start).as_nanos();
+        Moment::of_nanos(u64::try_from(since).unwrap_or(u64::MAX))
     }
 
-    /// The way back from [`nanos`](Self::nanos). A caller's "never" must be sorted out before.
-    pub(crate) fn instant(&self, nanos: u64) -> Instant {
-        // Cannot overflow: instants reach billions of years, `u64` nanoseconds only centuries.
-        self.start + Duration::from_nanos(nanos)
+    /// The way back.
+    pub(crate) fn instant(&self, at: Moment) -> Instant {
+        // Cannot overflow: instants reach billions of years, moments only centuries.
+        self.start + Duration::from_nanos(at.nanos())
     }
 
-    /// The wall time of an instant, derived: the system clock is not read again.
-    pub(crate) fn wall(&self, instant: Instant) -> SystemTime {
-        self.wall + instant.saturating_duration_since(self.start)
+    /// The wall time, derived: the system clock is not read again.
+    pub(crate) fn wall(&self, at: Moment) -> SystemTime {
+        self.wall + Duration::from_nanos(at.nanos())
     }
 
-    /// The wall time of the start in milliseconds since 1970: what tells the event ids of this registry from those of
-    /// an earlier run.
+    /// The wall time of the start in nanoseconds since 1970: what tells the event ids of this registry from those of
+    /// an earlier run, and of another that was started in the same millisecond.
     pub(crate) fn epoch(&self) -> u64 {
         let since = self.wall.duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
     }
 }
 
@@ -64,23 +66,22 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn an_instant_survives_the_way_through_nanoseconds() {
+    async fn an_instant_survives_the_way_through_a_moment() {
         let clock = Clock::new();
         tokio::time::advance(Duration::from_nanos(1_234_567_891)).await;
-        let now = clock.now();
 
-        assert_eq!(clock.nanos(now), 1_234_567_891);
-        assert_eq!(clock.instant(clock.nanos(now)), now);
+        assert_eq!(clock.now().nanos(), 1_234_567_891);
+        assert_eq!(clock.instant(clock.now()), Instant::now());
     }
 
     #[tokio::test(start_paused = true)]
     async fn wall_time_is_the_first_reading_plus_monotonic_time() {
-        let wall = UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);
+        let wall = UNIX_EPOCH + Duration::from_nanos(1_700_000_000_123_456_789);
         let clock = Clock::starting(Instant::now(), wall);
         tokio::time::advance(Duration::from_secs(3_600)).await;
 
         assert_eq!(clock.wall(clock.now()), wall + Duration::from_secs(3_600));
-        assert_eq!(clock.epoch(), 1_700_000_000_123);
+        assert_eq!(clock.epoch(), 1_700_000_000_123_456_789);
     }
 
     #[tokio::test(start_paused = true)]
@@ -89,20 +90,17 @@ mod tests {
         tokio::time::advance(Duration::from_secs(1)).await;
         let clock = Clock::new();
 
-        assert_eq!(clock.nanos(early), 0);
-        assert_eq!(clock.wall(early), clock.wall(clock.now()));
+        assert_eq!(clock.moment(early).nanos(), 0);
+    }
+
+    #[test]
+    fn two_clocks_that_start_together_have_epochs_of_their_own() {
+        assert_ne!(Clock::new().epoch(), Clock::new().epoch());
     }
 
     #[test]
     fn a_system_clock_before_1970_reads_as_1970() {
         let clock = Clock::starting(Instant::now(), UNIX_EPOCH - Duration::from_secs(1));
         assert_eq!(clock.epoch(), 0);
-    }
-
-    #[test]
-    fn never_is_not_a_time() {
-        let clock = Clock::new();
-        let far = clock.instant(u64::MAX);
-        assert_eq!(clock.nanos(far), u64::MAX - 1);
     }
 }

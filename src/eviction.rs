@@ -17,11 +17,14 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::session::vitals::{VitalPhase, Vitals};
+use crate::{
+    moment::Moment,
+    session::vitals::{VitalPhase, Vitals},
+};
 
 /// A session and the instant it was last known to be active.
 struct Candidate {
-    idle_since: u64,
+    idle_since: Moment,
     vitals: Weak<Vitals>,
 }
 
@@ -61,7 +64,7 @@ impl Eviction {
                 heap.retain(|Reverse(candidate)| candidate.vitals.strong_count() > 0);
                 heap.reserve(heap.len().max(64));
             }
-            heap.push(candidate(vitals.idle_since(), vitals));
+            heap.push(candidate(vitals.last_activity(), vitals));
         }
     }
 
@@ -69,7 +72,7 @@ impl Eviction {
     /// sessions when the heap has to be built.
     pub(crate) fn choose(
         &self,
-        now: u64,
+        now: Moment,
         live: impl FnOnce() -> Vec<Arc<Vitals>>,
         live_count: usize,
     ) -> Option<Arc<Vitals>> {
@@ -77,7 +80,7 @@ impl Eviction {
         // Ended sessions stay in it until they come up; rebuilt when they are the most of it.
         let stale = guard.as_ref().is_none_or(|heap| heap.len() > 2 * live_count + 1024);
         if stale {
-            *guard = Some(live().iter().map(|vitals| candidate(vitals.idle_since(), vitals)).collect());
+            *guard = Some(live().iter().map(|vitals| candidate(vitals.last_activity(), vitals)).collect());
         }
         let heap = guard.as_mut()?;
         // Put back when somebody is chosen: what was looked at once is not looked at again.
@@ -94,7 +97,7 @@ impl Eviction {
             if vitals.is_victim() {
                 continue;
             }
-            let idle_since = vitals.idle_since();
+            let idle_since = vitals.last_activity();
             if vitals.is_busy() {
                 // Its idle time begins when its work ends, which is not before now.
                 busy.push(candidate(now, &vitals));
@@ -110,7 +113,7 @@ impl Eviction {
     }
 }
 
-fn candidate(idle_since: u64, vitals: &Arc<Vitals>) -> Reverse<Candidate> {
+fn candidate(idle_since: Moment, vitals: &Arc<Vitals>) -> Reverse<Candidate> {
     Reverse(Candidate { idle_since, vitals: Arc::downgrade(vitals) })
 }
 

@@ -15,7 +15,7 @@ use actix::{
     dev::channel::{AddressReceiver, AddressSender},
     prelude::SendError,
 };
-use tokio::{task::yield_now, time::Instant};
+use tokio::task::yield_now;
 
 use crate::{
     error::Unserved,
@@ -127,7 +127,7 @@ impl<A: Session> Host<A> {
             debug_assert!(false, "a start without a slot");
             return;
         };
-        let now = Instant::now();
+        let now = hub.clock.now();
         let ruling = hub.ruling(&key);
         vitals.set_started(now, self.index);
         vitals.set_ruling(Arc::clone(&ruling));

@@ -31,7 +31,7 @@ mod waiters;
 use std::{sync::Arc, task::Waker};
 
 use parking_lot::Mutex;
-use tokio::{sync::oneshot, time::Instant};
+use tokio::sync::oneshot;
 
 use self::{history::History, live::LiveSet, readers::Readers, waiters::Waiters};
 pub(crate) use self::{readers::ReaderId, reading::Read};
@@ -40,6 +40,7 @@ use crate::{
     event::{Ended, EventId, EventKind, SessionEvent, SessionId},
     key::SessionKey,
     limits::EffectiveLimits,
+    moment::Moment,
     rules::AppliedRule,
     session::vitals::{VitalPhase, Vitals},
     stats::{Capacity, Counters, Stats, Totals},
@@ -79,7 +80,7 @@ struct State {
     totals: Totals,
     /// When the last event was published: events are numbered in the order of the lock, which need not be the order in
     /// which their publishers read the clock.
-    latest: Instant,
+    latest: Moment,
     waiters: Waiters,
     readers: Readers,
     closed: bool,

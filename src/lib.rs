@@ -73,6 +73,7 @@ mod journal;
 mod key;
 mod limits;
 mod millis;
+mod moment;
 mod policy;
 mod registry;
 mod rules;

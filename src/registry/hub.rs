@@ -9,10 +9,6 @@ use std::{
     sync::{Arc, OnceLock, Weak, atomic::AtomicU64},
 };
 
-use actix::ArbiterHandle;
-use parking_lot::{Mutex, RwLock};
-use tokio::time::Instant;
-
 use super::{WeakSessionRegistry, handle::Handle, shutdown::ShutdownState};
 use crate::{
     capacity::{Capacity, Permit},
@@ -23,10 +19,13 @@ use crate::{
     host::{HostLink, Instruction},
     journal::Journal,
     key::SessionKey,
+    moment::Moment,
     policy::{Mode, Policy, PolicyError},
     rules::{RuleTable, Ruling},
     session::{Session, vitals::Wishes},
 };
+use actix::ArbiterHandle;
+use parking_lot::{Mutex, RwLock};
 
 /// The policy in force, compiled.
 pub(crate) struct Rules {
@@ -68,7 +67,7 @@ pub(crate) struct Hub<A: Session> {
     pub(super) spread: RandomState,
     handle: OnceLock<Weak<Handle<A>>>,
     /// The last estimate for refused openers.
-    pub(super) estimate: Mutex<Option<(Instant, Option<Instant>)>>,
+    pub(super) estimate: Mutex<Option<(Moment, Option<Moment>)>>,
 }
 
 impl<A: Session> std::fmt::Debug for Hub<A> {

@@ -10,8 +10,6 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
-
 use super::hub::Hub;
 use crate::{
     capacity::{Full, Permit, Queued},
@@ -111,7 +109,7 @@ impl<A: Session> Hub<A> {
     fn choose_victim(self: &Arc<Self>) -> Option<Arc<Vitals>> {
         // Promised before anybody is asked: whoever goes at this moment must find the promise to take it back.
         self.capacity.promise();
-        let now = self.clock.nanos(Instant::now());
+        let now = self.clock.now();
         let victim = self.eviction.choose(now, || self.journal.live(), self.journal.len());
         if victim.is_none() {
             self.capacity.take_back();
@@ -150,8 +148,8 @@ impl<A: Session> Hub<A> {
 
     /// When the next session is due to end.
     fn retry_after(&self) -> Option<Duration> {
-        let now = Instant::now();
-        let known = self.estimate.lock().filter(|(made, _)| now.saturating_duration_since(*made) < ESTIMATE_FOR);
+        let now = self.clock.now();
+        let known = self.estimate.lock().filter(|(made, _)| now.saturating_since(*made) < ESTIMATE_FOR);
         let next = match known {
             Some((_, next)) => next,
             None => {
@@ -160,6 +158,6 @@ impl<A: Session> Hub<A> {
                 next
             }
         };
-        next.map(|at| at.saturating_duration_since(now))
+        next.map(|at| at.saturating_since(now))
     }
 }

@@ -7,7 +7,6 @@ use std::{
 };
 
 use actix::{Addr, Handler, Message, Recipient, prelude::SendError as ActixSendError};
-use tokio::time::Instant;
 
 mod builder;
 mod closing;
@@ -98,8 +97,8 @@ impl<A: Session> SessionRegistry<A> {
     }
 
     fn open_by(&self, key: impl IntoKey, make: Option<Make<A>>) -> Result<Addr<A>, OpenError> {
-        let now = Instant::now();
         let hub = self.hub();
+        let now = hub.clock.now();
         let observing = hub.mode() == Mode::Observe;
         hub.route(key, make, &mut |route: &Route<A>| {
             route.vitals.touch(now);
@@ -226,14 +225,16 @@ impl<A: Session> SessionRegistry<A> {
 
     /// A picture of the session of `key`, if it is live.
     pub fn info(&self, key: impl IntoKey) -> Option<SessionInfo> {
-        let vitals = self.hub().journal.find(key.as_str())?;
-        Some(vitals.info(Instant::now()))
+        let hub = self.hub();
+        let vitals = hub.journal.find(key.as_str())?;
+        Some(vitals.info(hub.clock.now()))
     }
 
     /// A picture of every live session, in the order they were opened.
     pub fn list(&self) -> Vec<SessionInfo> {
-        let now = Instant::now();
-        let mut live = self.hub().journal.live();
+        let hub = self.hub();
+        let now = hub.clock.now();
+        let mut live = hub.journal.live();
         live.sort_unstable_by_key(|vitals| vitals.id());
         live.iter().map(|vitals| vitals.info(now)).collect()
     }

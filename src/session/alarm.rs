@@ -20,8 +20,6 @@ pin_project! {
     pub(crate) struct Alarm {
         #[pin]
         sleep: Option<Sleep>,
-        // False when it has fired, or was never armed.
-        armed: bool,
     }
 }
 
@@ -29,30 +27,20 @@ impl Alarm {
     /// Whether it has fired since it was armed. Looks without polling: tokio's cooperative budget
     /// hides an elapsed timer from whoever polls it late, and the waker it knows is still right,
     /// because a task keeps one for life.
-    #[inline]
     pub(crate) fn fired(self: Pin<&mut Self>) -> bool {
-        let this = self.project();
-        if !*this.armed {
-            return false;
-        }
-        let fired = this.sleep.as_pin_mut().is_some_and(|sleep| sleep.is_elapsed());
-        *this.armed = !fired;
-        fired
+        self.project().sleep.as_pin_mut().is_some_and(|sleep| sleep.is_elapsed())
     }
 
-    /// Makes sure that the task is woken at `deadline`, or earlier.
-    pub(crate) fn arm(self: Pin<&mut Self>, deadline: Option<Instant>, cx: &mut Context<'_>) {
-        let mut this = self.project();
-        let Some(deadline) = deadline else { return };
-        match this.sleep.as_mut().as_pin_mut() {
-            Some(sleep) if *this.armed && sleep.deadline() <= deadline => return,
+    /// Makes sure that the task is woken at `deadline`.
+    pub(crate) fn arm(self: Pin<&mut Self>, deadline: Instant, cx: &mut Context<'_>) {
+        let mut sleep = self.project().sleep;
+        match sleep.as_mut().as_pin_mut() {
             Some(sleep) => sleep.reset(deadline),
-            None => this.sleep.set(Some(sleep_until(deadline))),
+            None => sleep.set(Some(sleep_until(deadline))),
         }
         // A sleep wakes only whom it was polled by. Unconstrained: with the cooperative budget used up by the actor's
         // own futures it would answer without having taken the waker, and then nobody would be woken by it.
-        let passed = this.sleep.as_pin_mut().is_some_and(|sleep| pin!(unconstrained(sleep)).poll(cx).is_ready());
-        *this.armed = true;
+        let passed = sleep.as_pin_mut().is_some_and(|sleep| pin!(unconstrained(sleep)).poll(cx).is_ready());
         if passed {
             cx.waker().wake_by_ref();
         }

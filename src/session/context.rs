@@ -38,32 +38,36 @@ pub(crate) const MOST_MAIL: usize = (usize::MAX >> 2) - 1;
 /// the same way (`spawn`, `wait`, `notify`, `run_later`, streams, `address`, `stop`), and the
 /// session's idle and age timers run beside it without a line of user code. Only a
 /// [`SessionRegistry`](crate::SessionRegistry) makes one.
+// In the order in which a message needs them: see `task.rs`.
+#[repr(C)]
 pub struct SessionContext<A: Session> {
     pub(super) mailbox: AddressReceiver<A>,
     pub(super) vitals: Arc<Vitals>,
     /// The key's slot, and the way to the hub.
     pub(super) permit: Permit<A>,
-    pub(super) lifecycle: Lifecycle,
-    pub(super) ruling: Arc<Ruling>,
     /// What only some sessions need; a plain one never has it.
     pub(super) extras: Option<Box<Extras<A>>>,
-    /// A message was given to a handler since the task looked last.
-    pub(super) message_handled: bool,
+    /// Messages given to handlers.
+    pub(super) handled: u64,
     /// Something counted as activity since the task looked last.
     pub(super) activity: bool,
     /// Work began or ended since the task looked last.
     pub(super) progress: bool,
-    /// Tracked items and replies in flight, without waits and holds.
-    pub(super) in_flight: u32,
     /// Holds were alive when the task looked last.
     pub(super) holding: bool,
-    /// Waits staged or running.
-    pub(super) waits: u32,
+    pub(super) limits_changed: bool,
+    /// A message was given to a handler since the task looked last.
+    pub(super) message_handled: bool,
     pub(super) state: State,
     /// How work that begins now counts: set by what is running now.
     pub(super) origin: Work,
     pub(super) hand_over: HandOver,
-    pub(super) limits_changed: bool,
+    /// Tracked items and replies in flight, without waits and holds.
+    pub(super) in_flight: u32,
+    /// Waits staged or running.
+    pub(super) waits: u32,
+    pub(super) lifecycle: Lifecycle,
+    pub(super) ruling: Arc<Ruling>,
 }
 
 /// What a context holds once it is used for more than messages with plain answers.
@@ -129,19 +133,20 @@ impl<A: Session> SessionContext<A> {
             mailbox,
             vitals,
             permit,
-            lifecycle,
-            ruling,
             extras: None,
-            message_handled: false,
+            handled: 0,
             activity: false,
             progress: false,
-            in_flight: 0,
             holding: false,
-            waits: 0,
+            limits_changed: false,
+            message_handled: false,
             state: State::Running,
             origin: Work::Clockwork,
             hand_over: HandOver::No,
-            limits_changed: false,
+            in_flight: 0,
+            waits: 0,
+            lifecycle,
+            ruling,
         }
     }
 
@@ -189,7 +194,7 @@ impl<A: Session> SessionContext<A> {
         let mut load = self.load(false);
         // Also a hold that was taken in this handler.
         load.busy |= self.vitals.holds() > 0;
-        self.lifecycle.expires_at(load, &self.ruling.limits)
+        self.lifecycle.expires_at(load, &self.ruling.limits).map(|at| self.hub().clock.instant(at))
     }
 
     /// The limits in force for this session.

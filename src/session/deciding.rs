@@ -5,9 +5,6 @@ use std::{
     task::{Context, Poll},
 };
 
-use futures_core::Stream;
-use tokio::time::Instant;
-
 use super::{
     ending::End,
     lifecycle::{Action, Load},
@@ -15,7 +12,8 @@ use super::{
     traits::{Expiry, Session, Warning},
     vitals::VitalPhase,
 };
-use crate::{event::EndReason, event::EventKind};
+use crate::{event::EndReason, event::EventKind, moment::Moment};
+use futures_core::Stream;
 
 /// What the task does next.
 pub(super) enum Decision {
@@ -27,7 +25,7 @@ pub(super) enum Decision {
 
 impl<A: Session> Body<A> {
     /// Does whatever is due at `now`.
-    pub(super) fn decide(&mut self, now: Instant, mailbox_empty: bool, cx: &mut Context<'_>) -> Decision {
+    pub(super) fn decide(&mut self, now: Moment, mailbox_empty: bool, cx: &mut Context<'_>) -> Decision {
         // Whoever opened the key has touched it there.
         self.ctx.lifecycle.activity(self.ctx.vitals.last_activity());
         let mut load = self.ctx.load(mailbox_empty);
@@ -35,7 +33,7 @@ impl<A: Session> Body<A> {
         if let Some(reason) = self.forced.take() {
             let until = match reason {
                 // The shutdown's own timeout stands in for `drain_timeout`.
-                EndReason::Shutdown => self.ctx.hub().shutdown.deadline(),
+                EndReason::Shutdown => self.ctx.hub().shutdown.deadline().map(|at| self.ctx.hub().clock.moment(at)),
                 _ => self.drain_until(now),
             };
             again |= self.begin_drain(reason, until, load);
@@ -92,7 +90,7 @@ impl<A: Session> Body<A> {
 
     /// The idle deadline has passed: asks the session, then leaves the directory unless somebody
     /// came in at the last moment. True if it has left.
-    fn goes_idle(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
+    fn goes_idle(&mut self, now: Moment, cx: &mut Context<'_>) -> bool {
         match self.act.expiring(&mut self.ctx) {
             Expiry::Extend(by) if !by.is_zero() => {
                 self.ctx.lifecycle.extend(now, by);
@@ -142,7 +140,7 @@ impl<A: Session> Body<A> {
     }
 
     /// Leaves the directory and finishes what there is. True if a hook was called.
-    fn begin_drain(&mut self, reason: EndReason, until: Option<Instant>, load: Load) -> bool {
+    fn begin_drain(&mut self, reason: EndReason, until: Option<Moment>, load: Load) -> bool {
         if self.ctx.lifecycle.is_draining() {
             // Only a shutdown brings the hard end nearer; the first reason stays.
             if reason == EndReason::Shutdown {
@@ -178,7 +176,7 @@ impl<A: Session> Body<A> {
     }
 
     /// When a drain that begins at `now` is ended hard.
-    pub(super) fn drain_until(&self, now: Instant) -> Option<Instant> {
+    pub(super) fn drain_until(&self, now: Moment) -> Option<Moment> {
         let timeout = self.ctx.ruling.limits.drain_timeout?;
         now.checked_add(timeout)
     }
@@ -189,7 +187,7 @@ impl<A: Session> Body<A> {
     }
 
     /// When the task has to look again if nothing wakes it.
-    pub(super) fn wake_at(&self) -> Option<Instant> {
+    pub(super) fn wake_at(&self) -> Option<Moment> {
         let limits = &self.ctx.ruling.limits;
         self.ctx.lifecycle.wake_at(self.ctx.load(false), limits)
     }

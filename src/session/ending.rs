@@ -22,8 +22,6 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
-
 use super::{
     caller::because,
     context::{SessionContext, State},
@@ -41,6 +39,7 @@ use crate::{
     capacity::Permit,
     error::Unserved,
     event::{EndReason, Ended},
+    moment::Moment,
 };
 
 /// How a session comes to its end.
@@ -90,6 +89,8 @@ impl End {
 
 /// Ends the session. Never panics, whatever the user's code does.
 pub(super) fn finish<A: Session>(mut body: Body<A>, mut end: End) {
+    // What the task has not noted yet.
+    body.ctx.vitals.set_handled(body.ctx.handled);
     // A panic or an abort comes here straight away.
     if body.ctx.lifecycle.end_reason().is_none() {
         body.leave();
@@ -125,13 +126,13 @@ fn last_hooks<A: Session>(body: &mut Body<A>, end: &mut End) {
 impl<A: Session> Body<A> {
     /// How long it was idle. What the task has not noted yet counts as well: the message that
     /// stopped the session or made it panic, an `open` just before.
-    fn idle(&self, now: Instant) -> Duration {
+    fn idle(&self, now: Moment) -> Duration {
         let ctx = &self.ctx;
         if self.in_flight() > 0 || ctx.activity || ctx.origin() == Work::Counted {
             return Duration::ZERO;
         }
         let noted = ctx.lifecycle.last_activity().max(ctx.vitals.last_activity());
-        now.saturating_duration_since(noted)
+        now.saturating_since(noted)
     }
 }
 
@@ -148,11 +149,11 @@ struct Remains<A: Session> {
 
 /// Steps 2 and 3.
 fn dismantle<A: Session>(body: Body<A>, end: &mut End) -> Remains<A> {
-    let now = Instant::now();
+    let now = body.ctx.hub().clock.now();
     let in_flight = body.in_flight();
     let idle = body.idle(now);
     let Body { act, ctx, agenda, taken, span, seen_empty, .. } = body;
-    let SessionContext { mailbox, vitals, permit, extras, .. } = ctx;
+    let SessionContext { mailbox, vitals, permit, extras, handled, .. } = ctx;
     let (staged, replies) = match extras {
         Some(mut extras) => (mem::take(&mut extras.staged), Some(mem::take(&mut extras.replies))),
         None => (Vec::new(), None),
@@ -193,9 +194,9 @@ fn dismantle<A: Session>(body: Body<A>, end: &mut End) -> Remains<A> {
     });
     let ended = Ended {
         reason: end.reason,
-        age: now.saturating_duration_since(vitals.opened()),
+        age: now.saturating_since(vitals.opened()),
         idle,
-        handled: vitals.handled(),
+        handled,
         cut: in_flight.saturating_sub(not_cut),
         handed_over: 0,
         dropped: 0,

@@ -26,30 +26,68 @@ where
     /// Only boxes: it runs on the sender's thread, in the middle of its send.
     fn pack(msg: M, tx: Option<OneshotSender<M::Result>>) -> Envelope<A> {
         // A `do_send` has nobody who could be told anything.
-        let caller = tx.as_ref().and_then(|_| Caller::current());
-        Envelope::with_proxy(Box::new(SessionEnvelope::<A, M> { msg: Some(msg), tx, caller, actor: PhantomData }))
+        match tx.as_ref().and_then(|_| Caller::current()) {
+            None => SessionEnvelope::<A, M, Untold>::envelope(msg, tx, Untold),
+            Some(caller) => SessionEnvelope::<A, M, Caller>::envelope(msg, tx, caller),
+        }
+    }
+}
+
+/// Who is told why no reply comes.
+trait Told: Clone + Send + 'static {
+    fn caller(&self) -> Option<&Caller>;
+}
+
+impl Told for Caller {
+    fn caller(&self) -> Option<&Caller> {
+        Some(self)
+    }
+}
+
+/// Nobody: the message came through an address. It takes no room, so that such an envelope is no
+/// larger than actix's own.
+#[derive(Clone)]
+struct Untold;
+
+impl Told for Untold {
+    fn caller(&self) -> Option<&Caller> {
+        None
     }
 }
 
 /// One message, whoever waits for its reply, and how to tell them that none will come.
-struct SessionEnvelope<A, M>
+struct SessionEnvelope<A, M, T>
 where
     A: Session + Handler<M>,
     M: Message + Send + 'static,
     M::Result: Send,
+    T: Told,
 {
     /// Taken when it is handled.
     msg: Option<M>,
     tx: Option<OneshotSender<M::Result>>,
-    caller: Option<Caller>,
+    told: T,
     actor: PhantomData<fn() -> A>,
 }
 
-impl<A, M> EnvelopeProxy<A> for SessionEnvelope<A, M>
+impl<A, M, T> SessionEnvelope<A, M, T>
 where
     A: Session + Handler<M>,
     M: Message + Send + 'static,
     M::Result: Send,
+    T: Told,
+{
+    fn envelope(msg: M, tx: Option<OneshotSender<M::Result>>, told: T) -> Envelope<A> {
+        Envelope::with_proxy(Box::new(Self { msg: Some(msg), tx, told, actor: PhantomData }))
+    }
+}
+
+impl<A, M, T> EnvelopeProxy<A> for SessionEnvelope<A, M, T>
+where
+    A: Session + Handler<M>,
+    M: Message + Send + 'static,
+    M::Result: Send,
+    T: Told,
 {
     fn handle(&mut self, act: &mut A, ctx: &mut SessionContext<A>) {
         if self.is_abandoned() {
@@ -61,45 +99,42 @@ where
         ctx.begin_message();
         let response = <A as Handler<M>>::handle(act, msg, ctx);
         // Only now: had the handler panicked, `drop` would have told the caller.
-        hand_over::<A, M>(response, ctx, self.tx.take(), self.caller.take());
+        hand_over::<A, M>(response, ctx, self.tx.take(), self.told.caller());
         ctx.end_message();
     }
 }
 
-impl<A, M> Forward<A> for SessionEnvelope<A, M>
+impl<A, M, T> Forward<A> for SessionEnvelope<A, M, T>
 where
     A: Session + Handler<M>,
     M: Message + Send + 'static,
     M::Result: Send,
+    T: Told,
 {
     fn is_abandoned(&self) -> bool {
         self.tx.as_ref().is_some_and(oneshot::Sender::is_closed)
     }
 }
 
-impl<A, M> Drop for SessionEnvelope<A, M>
+impl<A, M, T> Drop for SessionEnvelope<A, M, T>
 where
     A: Session + Handler<M>,
     M: Message + Send + 'static,
     M::Result: Send,
+    T: Told,
 {
     fn drop(&mut self) {
         if self.msg.is_some() {
-            let (msg, tx, caller) = (&mut self.msg, &mut self.tx, &mut self.caller);
+            let (msg, tx, told) = (&mut self.msg, &mut self.tx, &self.told);
             let collected = offer::<A>(|| -> Parcel<A> {
-                Box::new(SessionEnvelope::<A, M> {
-                    msg: msg.take(),
-                    tx: tx.take(),
-                    caller: caller.take(),
-                    actor: PhantomData,
-                })
+                Box::new(Self { msg: msg.take(), tx: tx.take(), told: told.clone(), actor: PhantomData })
             });
             if collected {
                 return;
             }
         }
         // Before the reply sender goes, which is what the caller waits for.
-        if let (Some(_), Some(caller)) = (&self.tx, &self.caller) {
+        if let (Some(_), Some(caller)) = (&self.tx, self.told.caller()) {
             caller.tell_unserved();
         }
     }
@@ -117,7 +152,7 @@ fn hand_over<A, M>(
     response: <A as Handler<M>>::Result,
     ctx: &mut SessionContext<A>,
     tx: Option<OneshotSender<M::Result>>,
-    caller: Option<Caller>,
+    caller: Option<&Caller>,
 ) where
     A: Session + Handler<M>,
     M: Message + Send + 'static,
@@ -131,7 +166,7 @@ fn hand_over<A, M>(
         let taken =
             (&mut response as &mut dyn Any).downcast_mut::<Option<ResponseFuture<M::Result>>>().and_then(Option::take);
         match (taken, response) {
-            (Some(future), _) => ctx.add_reply(Reply::future(future, tx, caller, ctx.origin())),
+            (Some(future), _) => ctx.add_reply(Reply::future(future, tx, caller.cloned(), ctx.origin())),
             (None, Some(response)) => response.handle(ctx, tx),
             (None, None) => {}
         }
@@ -139,15 +174,15 @@ fn hand_over<A, M>(
         || kind == TypeId::of::<AtomicResponse<A, M::Result>>()
         || kind == TypeId::of::<ActorResponse<A, M::Result>>()
     {
-        ctx.begin_hand_over(caller);
+        ctx.begin_hand_over(caller.cloned());
         response.handle(ctx, tx);
         ctx.end_hand_over();
     } else {
         let (relay, relayed) = oneshot::channel();
-        ctx.begin_hand_over(caller.clone());
+        ctx.begin_hand_over(caller.cloned());
         response.handle(ctx, Some(relay));
         // If it spawned into the context, that piece is tracked already; the relay only forwards.
         let tracked = ctx.end_hand_over();
-        ctx.relay(relayed, tx, caller, tracked);
+        ctx.relay(relayed, tx, caller.cloned(), tracked);
     }
 }

@@ -4,11 +4,9 @@
 //! happened and what time it is, asks [`Lifecycle::next`] what to do, and does that. All deadlines
 //! are computed anew from stored instants at every question, so a timer is only ever a hint.
 
-use std::{num::NonZeroU64, time::Duration};
+use std::time::Duration;
 
-use tokio::time::Instant;
-
-use crate::{event::EndReason, limits::EffectiveLimits, policy::Mode};
+use crate::{event::EndReason, limits::EffectiveLimits, moment::Moment, policy::Mode};
 
 /// Where a session stands in its life. Exits are listed with each state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,15 +18,6 @@ enum Stage {
     Ghost,
     /// Out of the directory, finishing what it has. Leaves only to its end.
     Draining(EndReason),
-}
-
-/// An instant of one session's life, in half the room: nanoseconds since its birth, plus one so
-/// that an absent one takes no room either. Good for 584 years.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Moment(NonZeroU64);
-
-impl Moment {
-    const BIRTH: Self = Self(NonZeroU64::MIN);
 }
 
 /// What the session has on its hands at this moment.
@@ -59,69 +48,57 @@ pub(crate) enum Action {
 }
 
 /// The stored instants of one session, and the stage it is in.
+///
+/// In the order in which a message needs them: see `task.rs`.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Lifecycle {
-    /// What moments are counted from.
-    birth: Instant,
+    last_activity: Moment,
+    /// The deadlines that have been warned of, so that one approach warns once. Two, because a
+    /// session that is busy for a moment nears the other one meanwhile.
+    warned_of_idle: Option<Moment>,
+    stage: Stage,
+    mode: Mode,
+    warned_of_age: Option<Moment>,
     /// Start of the life that max age counts from: in observe mode, of the virtual life.
     began: Moment,
-    last_activity: Moment,
     /// When a piece of work last began or ended.
     last_progress: Moment,
     /// While serving: granted by `Session::expiring`; never shortens the ordinary deadline. While
     /// draining: when it is ended hard.
     until: Option<Moment>,
-    /// The deadlines that have been warned of, so that one approach warns once. Two, because a
-    /// session that is busy for a moment nears the other one meanwhile.
-    warned_of_idle: Option<Moment>,
-    warned_of_age: Option<Moment>,
-    stage: Stage,
-    mode: Mode,
 }
 
 impl Lifecycle {
-    pub(crate) fn new(now: Instant, mode: Mode) -> Self {
+    pub(crate) fn new(opened: Moment, mode: Mode) -> Self {
         Self {
-            birth: now,
-            began: Moment::BIRTH,
-            last_activity: Moment::BIRTH,
-            last_progress: Moment::BIRTH,
-            until: None,
+            last_activity: opened,
             warned_of_idle: None,
-            warned_of_age: None,
             stage: Stage::Active,
             mode,
+            warned_of_age: None,
+            began: opened,
+            last_progress: opened,
+            until: None,
         }
     }
 
-    #[inline]
-    fn moment(&self, at: Instant) -> Moment {
-        let since = at.saturating_duration_since(self.birth).as_nanos();
-        let since = u64::try_from(since).unwrap_or(u64::MAX);
-        Moment(NonZeroU64::MIN.saturating_add(since))
-    }
-
-    fn instant(&self, moment: Moment) -> Instant {
-        // Cannot overflow: instants reach billions of years.
-        self.birth + Duration::from_nanos(moment.0.get() - 1)
-    }
-
     /// Something that counts as activity happened at `at`. Late news never moves the clock back.
-    /// Answers when the last activity was, in nanoseconds since birth.
+    /// Answers when the last activity was.
     #[inline]
-    pub(crate) fn activity(&mut self, at: Instant) -> u64 {
-        self.last_activity = self.last_activity.max(self.moment(at));
-        self.last_activity.0.get() - 1
+    pub(crate) fn activity(&mut self, at: Moment) -> Moment {
+        self.last_activity = self.last_activity.max(at);
+        self.last_activity
     }
 
     /// A message (counted or passive) was handled, or the session was opened again. In observe
     /// mode this begins the next virtual life, as an enforcing registry would have opened a new
     /// session for it. True if it did.
     #[inline]
-    pub(crate) fn message(&mut self, now: Instant) -> bool {
+    pub(crate) fn message(&mut self, now: Moment) -> bool {
         let begins = self.stage == Stage::Ghost;
         if begins {
-            self.began = self.moment(now);
+            self.began = now;
             self.last_activity = self.began;
             self.until = None;
             self.warned_of_idle = None;
@@ -132,15 +109,14 @@ impl Lifecycle {
     }
 
     /// A piece of work began or ended.
-    pub(crate) fn progress(&mut self, now: Instant) {
-        self.last_progress = self.moment(now);
+    pub(crate) fn progress(&mut self, now: Moment) {
+        self.last_progress = now;
     }
 
     /// `Session::expiring` asked for more time.
-    pub(crate) fn extend(&mut self, now: Instant, by: Duration) {
+    pub(crate) fn extend(&mut self, now: Moment, by: Duration) {
         // Beyond the end of the clock is as late as there is.
-        let until = now.checked_add(by).map(|until| self.moment(until));
-        self.until = Some(until.unwrap_or(Moment(NonZeroU64::MAX)));
+        self.until = Some(now.checked_add(by).unwrap_or(Moment::LAST));
     }
 
     /// Follows a change of policy. Deadlines that passed while only observed are due at once.
@@ -152,14 +128,13 @@ impl Lifecycle {
     }
 
     /// Begins the drain. The first reason wins; a later call only brings the hard end nearer.
-    pub(crate) fn drain(&mut self, reason: EndReason, until: Option<Instant>) {
-        let until = if self.is_draining() {
-            earlier(self.until(), until)
+    pub(crate) fn drain(&mut self, reason: EndReason, until: Option<Moment>) {
+        self.until = if self.is_draining() {
+            earlier(self.until, until)
         } else {
             self.stage = Stage::Draining(reason);
             until
         };
-        self.until = until.map(|until| self.moment(until));
     }
 
     #[inline]
@@ -175,25 +150,21 @@ impl Lifecycle {
         }
     }
 
-    pub(crate) fn last_activity(&self) -> Instant {
-        self.instant(self.last_activity)
-    }
-
-    fn until(&self) -> Option<Instant> {
-        self.until.map(|until| self.instant(until))
+    pub(crate) fn last_activity(&self) -> Moment {
+        self.last_activity
     }
 
     /// The end that no activity moves: max age, or the hard end of a drain.
-    pub(crate) fn fixed_end(&self, limits: &EffectiveLimits) -> Option<Instant> {
+    pub(crate) fn fixed_end(&self, limits: &EffectiveLimits) -> Option<Moment> {
         match self.stage {
-            Stage::Draining(_) => self.until(),
+            Stage::Draining(_) => self.until,
             Stage::Active | Stage::Ghost => self.age_deadline(limits),
         }
     }
 
     /// Until when `Session::expiring` has extended it.
-    pub(crate) fn extended(&self) -> Option<Instant> {
-        self.until().filter(|_| !self.is_draining())
+    pub(crate) fn extended(&self) -> Option<Moment> {
+        self.until.filter(|_| !self.is_draining())
     }
 
     /// Whether activity alone can bring something nearer than it was: after a warning the next
@@ -204,11 +175,11 @@ impl Lifecycle {
     }
 
     /// What is due at `now`. Ask again after every action until it answers `Rest` or `End`.
-    pub(crate) fn next(&mut self, now: Instant, load: Load, limits: &EffectiveLimits) -> Action {
+    pub(crate) fn next(&mut self, now: Moment, load: Load, limits: &EffectiveLimits) -> Action {
         let stuck = self.stuck_at(load, limits).is_some_and(|at| at <= now);
         match self.stage {
             Stage::Draining(reason) => {
-                let until = self.until();
+                let until = self.until;
                 if load.at_rest {
                     Action::End { reason, hard: false }
                 } else if stuck || until.is_some_and(|until| until <= now) {
@@ -239,10 +210,10 @@ impl Lifecycle {
     }
 
     /// When the driver has to ask again at the latest, if nothing else happens.
-    pub(crate) fn wake_at(&self, load: Load, limits: &EffectiveLimits) -> Option<Instant> {
+    pub(crate) fn wake_at(&self, load: Load, limits: &EffectiveLimits) -> Option<Moment> {
         let stuck = self.stuck_at(load, limits);
         match self.stage {
-            Stage::Draining(_) => earlier(self.until(), stuck),
+            Stage::Draining(_) => earlier(self.until, stuck),
             Stage::Ghost => None,
             Stage::Active => {
                 let nearest = self.nearest(load, limits);
@@ -258,54 +229,53 @@ impl Lifecycle {
     }
 
     /// When the session will end if nothing more happens: the nearer of idle and max age.
-    pub(crate) fn expires_at(&self, load: Load, limits: &EffectiveLimits) -> Option<Instant> {
+    pub(crate) fn expires_at(&self, load: Load, limits: &EffectiveLimits) -> Option<Moment> {
         match self.stage {
-            Stage::Draining(_) => self.until(),
+            Stage::Draining(_) => self.until,
             Stage::Active | Stage::Ghost => self.nearest(load, limits).map(|(at, _)| at),
         }
     }
 
     /// Whether max age has come. It may be later than the idle deadline, which can be called off
     /// again and again.
-    pub(crate) fn is_too_old(&self, now: Instant, limits: &EffectiveLimits) -> bool {
+    pub(crate) fn is_too_old(&self, now: Moment, limits: &EffectiveLimits) -> bool {
         self.age_deadline(limits).is_some_and(|at| at <= now)
     }
 
-    fn age_deadline(&self, limits: &EffectiveLimits) -> Option<Instant> {
-        limits.max_age.and_then(|limit| self.instant(self.began).checked_add(limit))
+    fn age_deadline(&self, limits: &EffectiveLimits) -> Option<Moment> {
+        limits.max_age.and_then(|limit| self.began.checked_add(limit))
     }
 
-    fn has_warned_of(&self, deadline: Instant, reason: EndReason) -> bool {
+    fn has_warned_of(&self, deadline: Moment, reason: EndReason) -> bool {
         let warned = if reason == EndReason::MaxAge { self.warned_of_age } else { self.warned_of_idle };
-        warned == Some(self.moment(deadline))
+        warned == Some(deadline)
     }
 
-    fn warning(&mut self, now: Instant, load: Load, limits: &EffectiveLimits) -> Action {
+    fn warning(&mut self, now: Moment, load: Load, limits: &EffectiveLimits) -> Action {
         let (Some((at, reason)), Some(before)) = (self.nearest(load, limits), limits.warn_before) else {
             return Action::Rest;
         };
-        let remaining = at.saturating_duration_since(now);
+        let remaining = at.saturating_since(now);
         if remaining > before || self.has_warned_of(at, reason) {
             return Action::Rest;
         }
-        let moment = Some(self.moment(at));
         match reason {
-            EndReason::MaxAge => self.warned_of_age = moment,
-            _ => self.warned_of_idle = moment,
+            EndReason::MaxAge => self.warned_of_age = Some(at),
+            _ => self.warned_of_idle = Some(at),
         }
         Action::Warn { reason, remaining }
     }
 
     /// The nearer of the idle and the max-age deadline. A busy session has no idle deadline. On a
     /// tie max age wins, because nobody can veto it.
-    fn nearest(&self, load: Load, limits: &EffectiveLimits) -> Option<(Instant, EndReason)> {
+    fn nearest(&self, load: Load, limits: &EffectiveLimits) -> Option<(Moment, EndReason)> {
         let idle = if load.busy {
             None
         } else {
             limits
                 .idle_timeout
-                .and_then(|limit| self.last_activity().checked_add(limit))
-                .map(|at| self.until().map_or(at, |until| until.max(at)))
+                .and_then(|limit| self.last_activity.checked_add(limit))
+                .map(|at| self.until.map_or(at, |until| until.max(at)))
         };
         let age = self.age_deadline(limits);
         match (idle, age) {
@@ -316,13 +286,13 @@ impl Lifecycle {
         }
     }
 
-    fn stuck_at(&self, load: Load, limits: &EffectiveLimits) -> Option<Instant> {
+    fn stuck_at(&self, load: Load, limits: &EffectiveLimits) -> Option<Moment> {
         let limit = limits.max_busy.filter(|_| load.busy)?;
-        self.instant(self.last_progress).checked_add(limit)
+        self.last_progress.checked_add(limit)
     }
 }
 
-fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+fn earlier(a: Option<Moment>, b: Option<Moment>) -> Option<Moment> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),

@@ -5,11 +5,9 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use proptest::prelude::*;
-use tokio::time::Instant;
-
 use super::lifecycle::{Action, Lifecycle, Load};
-use crate::{event::EndReason, limits::EffectiveLimits, policy::Mode};
+use crate::{event::EndReason, limits::EffectiveLimits, moment::Moment, policy::Mode};
+use proptest::prelude::*;
 
 /// Beyond every deadline that limits of these tests can set.
 const HORIZON: u64 = 200;
@@ -246,7 +244,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// The machine and the model, driven side by side as a session task drives the machine.
 struct Pair {
-    base: Instant,
+    base: Moment,
     now: u64,
     machine: Lifecycle,
     model: Model,
@@ -255,12 +253,12 @@ struct Pair {
 
 impl Pair {
     fn new(mode: Mode, limits: Limits) -> Self {
-        let base = Instant::now();
+        let base = Moment::of_nanos(0);
         Self { base, now: 0, machine: Lifecycle::new(base, mode), model: Model::new(0, mode, limits), veto: None }
     }
 
-    fn at(&self, millis: u64) -> Instant {
-        self.base + Duration::from_millis(millis)
+    fn at(&self, millis: u64) -> Moment {
+        self.base.checked_add(Duration::from_millis(millis)).unwrap()
     }
 
     fn load(&self) -> Load {
@@ -331,7 +329,7 @@ impl Pair {
             return None;
         }
         let wake = self.machine.wake_at(self.load(), &self.model.limits.effective());
-        let wake = wake.map(|at| u64::try_from((at - self.base).as_millis()).unwrap());
+        let wake = wake.map(|at| u64::try_from(at.saturating_since(self.base).as_millis()).unwrap());
         if let Some(due) = self.model.next_due(self.now) {
             assert!(wake.is_some_and(|wake| wake <= due), "due at {due}, woken at {wake:?}");
         }
@@ -431,8 +429,8 @@ proptest! {
 /// When which session of a key would end, or does: each message finds it, or opens it anew. The traffic is how long
 /// after the last a message comes, and whether it counts.
 fn lives(mode: Mode, limits: Limits, traffic: &[(u64, bool)]) -> Vec<(u64, EndReason)> {
-    let base = Instant::now();
-    let at = |millis| base + Duration::from_millis(millis);
+    let base = Moment::of_nanos(0);
+    let at = |millis| base.checked_add(Duration::from_millis(millis)).unwrap();
     let idle = Load { busy: false, at_rest: true };
     let limits = limits.effective();
     let mut now = 0;
@@ -444,7 +442,7 @@ fn lives(mode: Mode, limits: Limits, traffic: &[(u64, bool)]) -> Vec<(u64, EndRe
             if wake >= at(next) {
                 break;
             }
-            now = u64::try_from((wake - base).as_millis()).unwrap();
+            now = u64::try_from(wake.saturating_since(base).as_millis()).unwrap();
             if let Some(reason) = end_of_life(&mut session, wake, &limits) {
                 ends.push((now, reason));
             }
@@ -460,7 +458,7 @@ fn lives(mode: Mode, limits: Limits, traffic: &[(u64, bool)]) -> Vec<(u64, EndRe
 }
 
 /// Does all that is due. Tells whether a life, real or virtual, has ended.
-fn end_of_life(session: &mut Option<Lifecycle>, now: Instant, limits: &EffectiveLimits) -> Option<EndReason> {
+fn end_of_life(session: &mut Option<Lifecycle>, now: Moment, limits: &EffectiveLimits) -> Option<EndReason> {
     let idle = Load { busy: false, at_rest: true };
     loop {
         let machine = session.as_mut()?;
@@ -482,7 +480,7 @@ fn end_of_life(session: &mut Option<Lifecycle>, now: Instant, limits: &Effective
 /// Durations that no clock can add are as good as never, and nothing overflows.
 #[test]
 fn limits_beyond_the_end_of_the_clock_are_never() {
-    let now = Instant::now();
+    let now = Moment::of_nanos(0);
     let far = Some(Duration::MAX);
     let limits = EffectiveLimits {
         idle_timeout: far,
@@ -503,7 +501,8 @@ fn limits_beyond_the_end_of_the_clock_are_never() {
     let limits = EffectiveLimits { idle_timeout: Some(day), max_age: None, ..limits };
     let idle = Load { busy: false, at_rest: true };
     let mut machine = Lifecycle::new(now, Mode::Enforce);
-    assert_eq!(machine.next(now + day, idle, &limits), Action::Consult);
-    machine.extend(now + day, Duration::MAX);
-    assert_eq!(machine.next(now + 1_000 * day, idle, &limits), Action::Rest);
+    let tomorrow = now.checked_add(day).unwrap();
+    assert_eq!(machine.next(tomorrow, idle, &limits), Action::Consult);
+    machine.extend(tomorrow, Duration::MAX);
+    assert_eq!(machine.next(now.checked_add(1_000 * day).unwrap(), idle, &limits), Action::Rest);
 }

@@ -2,16 +2,21 @@
 //!
 //! Ground rules of a poll, in this order, and why:
 //!
-//! 1. The alarm is looked at first: the cooperative budget that the actor's own futures use up
-//!    would hide it.
-//! 2. The actor runs: waits, leftovers, mail, spawned items, all from one budget, so that a flood
+//! 1. The actor runs: waits, leftovers, mail, spawned items, all from one budget, so that a flood
 //!    yields to the neighbours. Then the replies in the making, which no wait holds up.
-//! 3. What happened is noted, with at most one look at the clock.
+//! 2. What happened is noted, with at most one look at the clock.
+//! 3. Is the alarm due? By that same instant, if the clock was read: a message does not touch the
+//!    timer. Otherwise the timer is asked, without polling it, because the cooperative budget that
+//!    the actor's own futures use up would hide that it has fired.
 //! 4. The lifecycle decides by that instant. Hooks are called right here, also while the actor is
 //!    blocked in `ctx.wait`; what they spawn is run before the task rests.
 //!
-//! A panic anywhere in 2 to 4 is caught at one place, with everything of the user's still in the
+//! A panic anywhere in 1 to 4 is caught at one place, with everything of the user's still in the
 //! task's fields, so that nothing is dropped while unwinding; `ending.rs` drops it piece by piece.
+//!
+//! A registry may have a million sessions, and then what a message costs is how many lines of
+//! memory it has to fetch. So fields are in the order of their use (`repr(C)`): first what every
+//! message needs, in `Body`, in the context, in the lifecycle; the timer last.
 
 use std::{
     future::Future,
@@ -24,7 +29,7 @@ use std::{
 
 use actix::{Running, dev::Envelope};
 use pin_project_lite::pin_project;
-use tokio::{task::coop::has_budget_remaining, time::Instant};
+use tokio::task::coop::has_budget_remaining;
 
 use super::{
     alarm::Alarm,
@@ -39,15 +44,16 @@ use super::{
     traits::Session,
     vitals::Wishes,
 };
-use crate::event::EndReason;
+use crate::{event::EndReason, moment::Moment};
 
 pin_project! {
     /// A running session, as a future.
+    #[repr(C)]
     pub(crate) struct SessionTask<A: Session> {
-        #[pin]
-        alarm: Alarm,
         // `None` once it has ended.
         body: Option<Body<A>>,
+        #[pin]
+        alarm: Alarm,
     }
 
     impl<A: Session> PinnedDrop for SessionTask<A> {
@@ -61,14 +67,16 @@ pin_project! {
 }
 
 /// Everything a session is made of.
+#[repr(C)]
 pub(super) struct Body<A: Session> {
     pub(super) act: A,
-    pub(super) ctx: SessionContext<A>,
+    pub(super) span: SessionSpan,
     /// Boxed on first use.
     pub(super) agenda: Option<Box<Agenda<A>>>,
     /// Taken out of the mailbox: being handled, or next to be.
     pub(super) taken: Option<Envelope<A>>,
-    pub(super) span: SessionSpan,
+    /// What the alarm is armed at; `None` when that has been seen to be due, or there is nothing.
+    alarm_at: Option<Moment>,
     pub(super) started: bool,
     /// `stopping` has been called for this end.
     pub(super) asked_to_stop: bool,
@@ -80,6 +88,7 @@ pub(super) struct Body<A: Session> {
     undecided: bool,
     /// The mailbox has been seen empty once.
     pub(super) seen_empty: bool,
+    pub(super) ctx: SessionContext<A>,
 }
 
 /// What the actor's turn left.
@@ -96,7 +105,7 @@ enum Turn {
         /// The budget was spent: poll again at once.
         more: bool,
         /// Look again by then, if something has moved nearer.
-        wake_at: Option<Instant>,
+        wake_at: Option<Moment>,
     },
     End(End),
 }
@@ -107,20 +116,21 @@ impl<A: Session> SessionTask<A> {
             (!leftovers.is_empty()).then(|| Box::new(Agenda { leftovers: leftovers.into(), ..Agenda::default() }));
         let span = SessionSpan::new(ctx.key(), ctx.id());
         Self {
-            alarm: Alarm::default(),
             body: Some(Body {
                 act,
-                ctx,
+                span,
                 agenda,
                 taken: None,
-                span,
+                alarm_at: None,
                 started: false,
                 asked_to_stop: false,
                 forced: None,
                 replies_first: false,
                 undecided: false,
                 seen_empty: false,
+                ctx,
             }),
+            alarm: Alarm::default(),
         }
     }
 }
@@ -140,12 +150,13 @@ impl<A: Session> Future for SessionTask<A> {
             body.ctx.vitals.wake_with(cx.waker());
         }
 
-        let fired = this.alarm.as_mut().fired();
-        let turn = catch_unwind(AssertUnwindSafe(|| body.turn(cx, fired)));
+        let turn = catch_unwind(AssertUnwindSafe(|| body.turn(cx, this.alarm.as_mut())));
         let end = match turn {
             Ok(Turn::Rest { more, wake_at }) => {
-                if wake_at.is_some() {
-                    this.alarm.arm(wake_at, cx);
+                if let Some(deadline) = wake_at
+                    && body.is_nearer(deadline)
+                {
+                    this.alarm.arm(body.ctx.hub().clock.instant(deadline), cx);
                 }
                 if more {
                     cx.waker().wake_by_ref();
@@ -163,9 +174,9 @@ impl<A: Session> Future for SessionTask<A> {
 }
 
 impl<A: Session> Body<A> {
-    fn turn(&mut self, cx: &mut Context<'_>, fired: bool) -> Turn {
+    fn turn(&mut self, cx: &mut Context<'_>, mut alarm: Pin<&mut Alarm>) -> Turn {
         // Whether something may be due although nothing happened.
-        let mut due = fired | mem::take(&mut self.undecided);
+        let mut due = mem::take(&mut self.undecided);
         let mut now = None;
         if !self.started {
             self.started = true;
@@ -195,12 +206,16 @@ impl<A: Session> Body<A> {
                     None => more = true,
                 }
             }
-            let news = self.note(&mut now);
-            if !(news || due || self.ctx.lifecycle.is_draining()) {
+            due |= self.note(&mut now);
+            if now.is_none() && self.alarm_at.is_some() && alarm.as_mut().fired() {
+                self.alarm_at = None;
+                due = true;
+            }
+            if !(due || self.ctx.lifecycle.is_draining()) {
                 return Turn::Rest { more, wake_at: None };
             }
-            let instant = *now.get_or_insert_with(Instant::now);
-            match self.decide(instant, mailbox_empty, cx) {
+            let moment = *now.get_or_insert_with(|| self.ctx.hub().clock.now());
+            match self.decide(moment, mailbox_empty, cx) {
                 Decision::Rest => return Turn::Rest { more, wake_at: self.wake_at() },
                 Decision::Again if budget.step() => {
                     due = true;
@@ -224,7 +239,7 @@ impl<A: Session> Body<A> {
             return false;
         }
         // Not the instant of what the actor does after it, which may take its time.
-        let now = Instant::now();
+        let now = self.ctx.hub().clock.now();
         if wishes.has(Wishes::POLICY) {
             self.ctx.follow_policy();
         }
@@ -279,10 +294,19 @@ impl<A: Session> Body<A> {
         Some(End::stopped(draining.unwrap_or(EndReason::Stopped)))
     }
 
-    /// Notes what has happened since the last time. True if something may have come nearer by it,
-    /// so that it has to be decided on. Activity alone only moves a deadline away, and the alarm is
-    /// left to find that out when it fires: this is all that an ordinary message costs.
-    fn note(&mut self, now: &mut Option<Instant>) -> bool {
+    /// Whether the alarm, as it is armed, would come too late. Then it is to be armed at `deadline`.
+    fn is_nearer(&mut self, deadline: Moment) -> bool {
+        let nearer = self.alarm_at.is_none_or(|at| deadline < at);
+        if nearer {
+            self.alarm_at = Some(deadline);
+        }
+        nearer
+    }
+
+    /// Notes what has happened since the last time. True if something may be due, or may have come
+    /// nearer, so that it has to be decided on. Activity alone only moves a deadline away, and the
+    /// alarm is left to find that out when it fires: this is all that an ordinary message costs.
+    fn note(&mut self, now: &mut Option<Moment>) -> bool {
         let ctx = &mut self.ctx;
         let vitals = &ctx.vitals;
         let (holding, hold_moved, hold_counted) = vitals.take_hold_news();
@@ -292,16 +316,22 @@ impl<A: Session> Body<A> {
         if !(progress || activity || ctx.message_handled || ctx.limits_changed) {
             return false;
         }
-        let now = *now.get_or_insert_with(Instant::now);
+        let now = *now.get_or_insert_with(|| ctx.permit.hub().clock.now());
         let mut news = progress || ctx.limits_changed || ctx.lifecycle.has_warned();
-        if ctx.message_handled && ctx.lifecycle.message(now) {
-            // A virtual life begins as a real one does, also by a message that does not count.
+        if self.alarm_at.is_some_and(|at| at <= now) {
+            self.alarm_at = None;
             news = true;
-            activity = true;
+        }
+        if ctx.message_handled {
+            vitals.set_handled(ctx.handled);
+            if ctx.lifecycle.message(now) {
+                // A virtual life begins as a real one does, also by a message that does not count.
+                news = true;
+                activity = true;
+            }
         }
         if activity {
-            let since_opened = ctx.lifecycle.activity(now);
-            vitals.set_activity(since_opened);
+            vitals.set_activity(ctx.lifecycle.activity(now));
         }
         if progress {
             ctx.lifecycle.progress(now);

@@ -15,9 +15,10 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::time::Instant;
 
-use crate::{clock::Clock, event::Phase, event::SessionId, info::SessionInfo, key::SessionKey, rules::Ruling};
+use crate::{
+    clock::Clock, event::Phase, event::SessionId, info::SessionInfo, key::SessionKey, moment::Moment, rules::Ruling,
+};
 
 /// No instant: a limit that is off, a session that is not busy.
 const NEVER: u64 = u64::MAX;
@@ -66,32 +67,36 @@ pub(crate) enum VitalPhase {
 }
 
 /// The shared record of one incarnation.
+///
+/// What a message touches comes first, so that it is one line of the processor's cache.
+#[repr(C)]
 pub(crate) struct Vitals {
-    key: SessionKey,
-    id: SessionId,
-    clock: Arc<Clock>,
-    waker: OnceLock<Waker>,
-    /// `None` until the session starts.
-    ruling: Mutex<Option<Arc<Ruling>>>,
-    opened: AtomicU64,
-    last_activity: AtomicU64,
-    /// The end that no activity moves: max age, or the hard end of a drain.
-    fixed_end: AtomicU64,
-    /// Until when an idle end was put off; 0 if it was not.
-    extended: AtomicU64,
-    busy_since: AtomicU64,
-    handled: AtomicU64,
-    in_flight: AtomicU32,
-    /// Hold guards alive, in units of `HOLD`, and what is new about them in the bits below; written
-    /// by whoever takes or drops one.
-    holds: AtomicU32,
-    host: AtomicU32,
     wishes: AtomicU8,
     phase: AtomicU8,
     /// Whether it was asked to go for a newcomer: `FREE`, `ASKED` or `GONE`.
     victim: AtomicU8,
     /// It has been warned of a deadline: an `open` then begins another approach.
     warned: AtomicBool,
+    /// Hold guards alive, in units of `HOLD`, and what is new about them in the bits below; written
+    /// by whoever takes or drops one.
+    holds: AtomicU32,
+    last_activity: AtomicU64,
+    handled: AtomicU64,
+    busy_since: AtomicU64,
+    in_flight: AtomicU32,
+    // What is seldom used.
+    host: AtomicU32,
+    waker: OnceLock<Waker>,
+    opened: AtomicU64,
+    /// The end that no activity moves: max age, or the hard end of a drain.
+    fixed_end: AtomicU64,
+    /// Until when an idle end was put off; 0 if it was not.
+    extended: AtomicU64,
+    key: SessionKey,
+    id: SessionId,
+    clock: Arc<Clock>,
+    /// `None` until the session starts.
+    ruling: Mutex<Option<Arc<Ruling>>>,
 }
 
 impl std::fmt::Debug for Vitals {
@@ -184,8 +189,8 @@ impl Vitals {
 
     /// The key was opened while live: an address is good for `idle_timeout` from now on. Called
     /// under the entry lock, so an idle end either sees it or has already left the directory.
-    pub(crate) fn touch(&self, now: Instant) {
-        self.last_activity.fetch_max(self.clock.nanos(now), Ordering::Relaxed);
+    pub(crate) fn touch(&self, now: Moment) {
+        self.last_activity.fetch_max(now.nanos(), Ordering::Relaxed);
     }
 
     pub(crate) fn set_warned(&self) {
@@ -261,10 +266,9 @@ impl Vitals {
 
     // ---- published by the task ----------------------------------------------------------------
 
-    pub(crate) fn set_started(&self, now: Instant, host: usize) {
-        let nanos = self.clock.nanos(now);
-        self.opened.store(nanos, Ordering::Relaxed);
-        self.last_activity.store(nanos, Ordering::Relaxed);
+    pub(crate) fn set_started(&self, now: Moment, host: usize) {
+        self.opened.store(now.nanos(), Ordering::Relaxed);
+        self.last_activity.store(now.nanos(), Ordering::Relaxed);
         self.host.store(u32::try_from(host).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 
@@ -273,35 +277,27 @@ impl Vitals {
         drop(old);
     }
 
-    /// The last activity, in nanoseconds since the session was opened. A plain store: an opener's
-    /// `touch` that it overwrites is a moment older at most.
+    /// The last activity. A plain store: an opener's `touch` that it overwrites is a moment older at
+    /// most.
     #[inline]
-    pub(crate) fn set_activity(&self, since_opened: u64) {
-        let nanos = self.opened.load(Ordering::Relaxed).saturating_add(since_opened);
-        self.last_activity.store(nanos, Ordering::Relaxed);
+    pub(crate) fn set_activity(&self, at: Moment) {
+        self.last_activity.store(at.nanos(), Ordering::Relaxed);
     }
 
-    /// One more message was given to a handler. Only the task writes it: a plain load and store.
+    /// How many messages were given to handlers.
     #[inline]
-    pub(crate) fn count_handled(&self) {
-        let handled = self.handled.load(Ordering::Relaxed);
-        self.handled.store(handled + 1, Ordering::Relaxed);
+    pub(crate) fn set_handled(&self, handled: u64) {
+        self.handled.store(handled, Ordering::Relaxed);
     }
 
-    pub(crate) fn handled(&self) -> u64 {
-        self.handled.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn set_expiry(&self, fixed_end: Option<Instant>, extended: Option<Instant>) {
-        let nanos = fixed_end.map_or(NEVER, |at| self.clock.nanos(at));
-        self.fixed_end.store(nanos, Ordering::Relaxed);
-        let nanos = extended.map_or(0, |at| self.clock.nanos(at));
-        self.extended.store(nanos, Ordering::Relaxed);
+    pub(crate) fn set_expiry(&self, fixed_end: Option<Moment>, extended: Option<Moment>) {
+        self.fixed_end.store(fixed_end.map_or(NEVER, Moment::nanos), Ordering::Relaxed);
+        self.extended.store(extended.map_or(0, Moment::nanos), Ordering::Relaxed);
     }
 
     /// How much is in flight, and since when it has made no progress.
-    pub(crate) fn set_in_flight(&self, in_flight: u32, progress: Instant) {
-        let since = if in_flight > 0 { self.clock.nanos(progress) } else { NEVER };
+    pub(crate) fn set_in_flight(&self, in_flight: u32, progress: Moment) {
+        let since = if in_flight > 0 { progress.nanos() } else { NEVER };
         self.busy_since.store(since, Ordering::Relaxed);
         self.in_flight.store(in_flight, Ordering::Relaxed);
     }
@@ -312,17 +308,12 @@ impl Vitals {
         self.host.load(Ordering::Relaxed) as usize
     }
 
-    pub(crate) fn opened(&self) -> Instant {
-        self.clock.instant(self.opened.load(Ordering::Relaxed))
+    pub(crate) fn opened(&self) -> Moment {
+        Moment::of_nanos(self.opened.load(Ordering::Relaxed))
     }
 
-    pub(crate) fn last_activity(&self) -> Instant {
-        self.clock.instant(self.idle_since())
-    }
-
-    /// As `last_activity`, in nanoseconds of the registry's clock.
-    pub(crate) fn idle_since(&self) -> u64 {
-        self.last_activity.load(Ordering::Relaxed)
+    pub(crate) fn last_activity(&self) -> Moment {
+        Moment::of_nanos(self.last_activity.load(Ordering::Relaxed))
     }
 
     pub(crate) fn is_busy(&self) -> bool {
@@ -330,16 +321,16 @@ impl Vitals {
     }
 
     /// When it will end if nothing more happens; `None` is never.
-    pub(crate) fn expires_at(&self) -> Option<Instant> {
+    pub(crate) fn expires_at(&self) -> Option<Moment> {
         let fixed_end = match self.fixed_end.load(Ordering::Relaxed) {
             NEVER => None,
-            nanos => Some(self.clock.instant(nanos)),
+            nanos => Some(Moment::of_nanos(nanos)),
         };
         if self.phase() == VitalPhase::Draining || self.is_busy() {
             return fixed_end;
         }
         let idle_timeout = self.ruling.lock().as_ref().and_then(|ruling| ruling.limits.idle_timeout);
-        let extended = self.clock.instant(self.extended.load(Ordering::Relaxed));
+        let extended = Moment::of_nanos(self.extended.load(Ordering::Relaxed));
         let idle_end =
             idle_timeout.and_then(|limit| self.last_activity().checked_add(limit)).map(|at| at.max(extended));
         match (idle_end, fixed_end) {
@@ -349,7 +340,7 @@ impl Vitals {
     }
 
     /// A picture of the session at `now`.
-    pub(crate) fn info(&self, now: Instant) -> SessionInfo {
+    pub(crate) fn info(&self, now: Moment) -> SessionInfo {
         let ruling = self.ruling.lock().clone();
         let (limits, rule) = match &ruling {
             Some(ruling) => (ruling.limits, ruling.rule.clone()),
@@ -358,10 +349,10 @@ impl Vitals {
         let opened = self.opened();
         let busy_since = match self.busy_since.load(Ordering::Relaxed) {
             NEVER => None,
-            nanos => Some(self.clock.instant(nanos)),
+            nanos => Some(Moment::of_nanos(nanos)),
         };
         let in_flight = self.in_flight.load(Ordering::Relaxed);
-        let since = |at: Instant| now.saturating_duration_since(at);
+        let since = |at| now.saturating_since(at);
         SessionInfo {
             key: self.key.clone(),
             id: self.id,
@@ -375,7 +366,7 @@ impl Vitals {
             handled: self.handled.load(Ordering::Relaxed),
             in_flight,
             busy_since: busy_since.map(|at| self.clock.wall(at)),
-            expires_in: self.expires_at().map(|at| at.saturating_duration_since(now)),
+            expires_in: self.expires_at().map(|at| at.saturating_since(now)),
             limits,
             rule,
             host: self.host(),

@@ -224,6 +224,6 @@ async fn every_item_is_flat_json_with_a_tag_and_an_id() {
     );
 
     let now = journal.watch(None).first_snapshot().unwrap();
-    assert!(now.sessions[0].opened_at >= UNIX_EPOCH + Duration::from_millis(epoch));
+    assert!(now.sessions[0].opened_at >= UNIX_EPOCH + Duration::from_nanos(epoch));
     assert_eq!(json!(Watched::Snapshot(now.clone()))["sessions"], json!(now.sessions));
 }
