@@ -1,6 +1,10 @@
 //! What a session costs per message, against a bare actix actor that has no timer at all, and
 //! against what one would write by hand: cancel the timer and start it again on every message.
 //!
+//! There are two floors. In the one no timer exists in the whole process, which no gateway is like:
+//! with the first one anywhere, tokio's driver reads the clock and looks through its wheel each time
+//! the thread parks. In the other something else, once, sleeps for a day.
+//!
 //! Run: `cargo bench --bench message_cost`. Ratios within one run mean something; absolute times
 //! depend on the machine.
 #![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods)]
@@ -96,11 +100,22 @@ fn registry() -> SessionRegistry<Live> {
         .unwrap()
 }
 
-/// The three contenders by address: they differ in nothing else.
+/// Some timer of the process, as every server has.
+fn a_timer_elsewhere() {
+    actix::spawn(tokio::time::sleep(DAY));
+}
+
+/// The contenders by address: they differ in nothing else.
 macro_rules! contenders {
     ($group:expr, $count:expr, $workload:expr) => {
         contender($group, "bare actix", |iters| {
             run(async move { $workload((0..$count).map(|_| Bare(0).start()).collect::<Vec<_>>(), iters).await })
+        });
+        contender($group, "bare actix, a timer elsewhere", |iters| {
+            run(async move {
+                a_timer_elsewhere();
+                $workload((0..$count).map(|_| Bare(0).start()).collect::<Vec<_>>(), iters).await
+            })
         });
         contender($group, "session", |iters| {
             run(async move {

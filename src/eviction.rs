@@ -94,7 +94,7 @@ impl Eviction {
                 VitalPhase::Starting | VitalPhase::Active => {}
                 VitalPhase::Draining | VitalPhase::Ended => continue,
             }
-            if vitals.is_victim() {
+            if vitals.victim().is_taken() {
                 continue;
             }
             let idle_since = vitals.last_activity();
@@ -103,7 +103,7 @@ impl Eviction {
                 busy.push(candidate(now, &vitals));
             } else if idle_since > oldest.idle_since && oldest.idle_since < now {
                 heap.push(candidate(idle_since, &vitals));
-            } else if vitals.make_victim() {
+            } else if vitals.victim().choose() {
                 chosen = Some(vitals);
                 break;
             }

@@ -21,12 +21,8 @@ use crate::{
     error::Unserved,
     registry::hub::Hub,
     session::{
-        Session,
-        context::SessionContext,
-        lifecycle::Lifecycle,
-        panics::panic_message,
-        task::SessionTask,
-        vitals::{Vitals, Wishes},
+        Session, context::SessionContext, lifecycle::Lifecycle, panics::panic_message, task::SessionTask,
+        vitals::Vitals, wishes::Wishes,
     },
     start::{Parts, Start},
 };

@@ -161,9 +161,10 @@ async fn replies_that_go_on_without_their_session_are_waited_for() {
         let report = timeout(secs(30), registry.shutdown(within)).await.unwrap().unwrap();
         assert_eq!(report.unresponsive, 0);
         match reply.await {
-            Ok(answer) => assert_eq!((answer, lasts), ("slow", millis(300))),
+            Ok(answer) => assert_eq!((answer, lasts, report.cut_replies), ("slow", millis(300), 0)),
             Err(SendError::Unserved { cause: Unserved::Ended { reason: EndReason::Stopped, .. } }) => {
                 assert!(lasts == secs(600) && begun.elapsed() >= within);
+                assert_eq!((report.cut, report.cut_replies), (0, 1));
             }
             Err(other) => panic!("{other:?}"),
         }

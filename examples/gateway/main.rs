@@ -39,6 +39,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use session_actors::ShutdownReport;
 use tracing_subscriber::EnvFilter;
 
 use config::{Config, EMBEDDED};
@@ -104,8 +105,8 @@ async fn run(file: Option<PathBuf>) -> Result<ExitCode, Box<dyn Error>> {
     tracing::info!(live, "{asked_by}: draining; once more ends at once");
     tokio::select! {
         report = server.drain() => {
-            let report = report?;
-            tracing::info!(drained = report.drained, cut = report.cut, unresponsive = report.unresponsive, "drained");
+            let ShutdownReport { drained, cut, cut_replies, unresponsive, .. } = report?;
+            tracing::info!(drained, cut, cut_replies, unresponsive, "drained");
             Ok(ExitCode::SUCCESS)
         }
         again = signals::stop_requested() => {

@@ -11,11 +11,7 @@ use crate::{
     error::Unserved,
     event::{EndReason, Ended},
     host::Instruction,
-    session::{
-        Session,
-        parcel::Parcel,
-        vitals::{Vitals, Wishes},
-    },
+    session::{Session, parcel::Parcel, vitals::Vitals, wishes::Wishes},
     start::Parts,
 };
 

@@ -22,7 +22,7 @@ use crate::{
     moment::Moment,
     policy::{Mode, Policy, PolicyError},
     rules::{RuleTable, Ruling},
-    session::{Session, vitals::Wishes},
+    session::{Session, wishes::Wishes},
 };
 use actix::ArbiterHandle;
 use parking_lot::{Mutex, RwLock};

@@ -17,10 +17,7 @@ use crate::{
     error::{OpenError, Unserved},
     key::SessionKey,
     policy::OnFull,
-    session::{
-        Session,
-        vitals::{Vitals, Wishes},
-    },
+    session::{Session, vitals::Vitals, wishes::Wishes},
     start::Start,
 };
 
@@ -118,7 +115,7 @@ impl<A: Session> Hub<A> {
     }
 
     fn spare(self: &Arc<Self>, victim: &Arc<Vitals>) {
-        if victim.spare() {
+        if victim.victim().spare() {
             self.eviction.add(victim);
             self.capacity.take_back();
             self.relieve();
@@ -127,7 +124,7 @@ impl<A: Session> Hub<A> {
 
     /// An incarnation has gone; if somebody had asked it to, that promise is kept or broken now.
     pub(super) fn has_gone(self: &Arc<Self>, vitals: &Vitals) {
-        if vitals.part() {
+        if vitals.victim().part() {
             self.capacity.take_back();
         }
         self.relieve();

@@ -33,7 +33,7 @@ use crate::{
     info::SessionInfo,
     key::{IntoKey, SessionKey},
     policy::{Mode, Policy, PolicyError},
-    session::{Session, caller::Caller, inside, vitals::Wishes},
+    session::{Session, caller::Caller, inside, wishes::Wishes},
     start::Make,
     stats::{Capacity, Stats},
     watch::{Watch, Watched},

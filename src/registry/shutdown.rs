@@ -34,6 +34,9 @@ pub struct ShutdownReport {
     pub drained: usize,
     /// Sessions that were ended with work in flight, which was cut.
     pub cut: usize,
+    /// Replies that had outlived their sessions, which stopped themselves or panicked, and were cut
+    /// at the timeout.
+    pub cut_replies: usize,
     /// Sessions that have not ended, because a handler blocks the thread they run on. They end
     /// when it returns.
     pub unresponsive: usize,
@@ -54,6 +57,7 @@ struct Progress {
     deadline: Option<Instant>,
     drained: usize,
     cut: usize,
+    cut_replies: usize,
 }
 
 impl Default for ShutdownState {
@@ -115,6 +119,10 @@ impl ShutdownState {
         }
     }
 
+    pub(crate) fn note_cut_replies(&self, cut: usize) {
+        self.progress.lock().cut_replies += cut;
+    }
+
     pub(crate) fn complete(&self) {
         self.done.send_replace(true);
     }
@@ -145,13 +153,12 @@ impl Shutdown {
                 let report = ShutdownReport {
                     drained: progress.drained,
                     cut: progress.cut,
+                    cut_replies: progress.cut_replies,
                     unresponsive: if on_time {
                         0
                     } else {
-                        {
-                            let (used, newcomers) = hub.capacity.used();
-                            used + newcomers
-                        }
+                        let (used, newcomers) = hub.capacity.used();
+                        used + newcomers
                     },
                 };
                 drop(progress);

@@ -193,7 +193,7 @@ impl<A: Session> SessionContext<A> {
     pub fn expires_at(&self) -> Option<Instant> {
         let mut load = self.load(false);
         // Also a hold that was taken in this handler.
-        load.busy |= self.vitals.holds() > 0;
+        load.busy |= self.vitals.holds().alive() > 0;
         self.lifecycle.expires_at(load, &self.ruling.limits).map(|at| self.hub().clock.instant(at))
     }
 

@@ -101,7 +101,7 @@ impl<A: Session> Body<A> {
         }
         let ctx = &mut self.ctx;
         // The hook itself may have touched the session, stopped it, or ended a piece of work.
-        if ctx.activity || ctx.is_stopping() || ctx.vitals.has_hold_ended() {
+        if ctx.activity || ctx.is_stopping() || ctx.vitals.holds().has_counted_end() {
             return false;
         }
         let leftovers = self.agenda.as_ref().is_some_and(|agenda| !agenda.leftovers.is_empty());
@@ -118,14 +118,14 @@ impl<A: Session> Body<A> {
                 *taken = Some(envelope);
                 return false;
             }
-            vitals.last_activity() <= known && !vitals.has_hold_ended()
+            vitals.last_activity() <= known && !vitals.holds().has_counted_end()
         });
         let Some(route) = route else { return false };
         drop(route);
         let until = self.drain_until(now);
         self.ctx.vitals.set_phase(VitalPhase::Draining);
         self.ctx.lifecycle.drain(EndReason::IdleTimeout, until);
-        self.ctx.holding = self.ctx.vitals.holds() > 0;
+        self.ctx.holding = self.ctx.vitals.holds().alive() > 0;
         true
     }
 
@@ -183,7 +183,7 @@ impl<A: Session> Body<A> {
 
     /// Pieces of work in flight: replies, waits, holds.
     pub(super) fn in_flight(&self) -> u32 {
-        self.ctx.in_flight + self.ctx.waits + self.ctx.vitals.holds()
+        self.ctx.in_flight + self.ctx.waits + self.ctx.vitals.holds().alive()
     }
 
     /// When the task has to look again if nothing wakes it.

@@ -35,7 +35,7 @@ pub(super) fn run_on<A: Session>(replies: Replies, hub: Arc<Hub<A>>, why: Unserv
         while let Some(replies) = detached.replies.as_mut() {
             tokio::select! {
                 made = replies.next() => if made.is_none() { return },
-                () = &mut cut => return,
+                () = &mut cut => return hub.shutdown.note_cut_replies(replies.len()),
             }
         }
     });

@@ -1,10 +1,11 @@
 //! One session: an actor, its context, and the task that runs them.
 //!
 //! Who uses whom: `lifecycle` (pure) <- `context` <- `task`, which is split by what a poll does:
-//! `running` (the actor's turn), `deciding` (what is due), `ending` (the order of an end).
+//! `running` (the actor's turn), `noting` (what has happened), `deciding` (what is due), `ending` (the
+//! order of an end).
 //! `envelope` is how messages are noticed, `replies` and `items` are the work in flight, `parcel`
 //! and `caller` are what makes a message survive its session, or its caller learn why not.
-//! `vitals` is all that other threads may touch.
+//! `vitals`, with `wishes`, `holds` and `victim`, is all that other threads may touch.
 //!
 //! Everything here runs on the thread of the session's host, but for `vitals`, `hold` and
 //! `envelope::pack`.
@@ -18,11 +19,13 @@ mod detached;
 mod ending;
 mod envelope;
 pub(crate) mod hold;
+mod holds;
 pub(crate) mod inside;
 mod items;
 pub(crate) mod lifecycle;
 #[cfg(test)]
 mod lifecycle_model;
+mod noting;
 pub(crate) mod panics;
 pub(crate) mod parcel;
 mod replies;
@@ -31,6 +34,8 @@ mod span;
 pub(crate) mod task;
 mod tracking;
 pub(crate) mod traits;
+mod victim;
 pub(crate) mod vitals;
+pub(crate) mod wishes;
 
 pub(crate) use traits::Session;

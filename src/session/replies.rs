@@ -56,6 +56,11 @@ impl Replies {
         self.tracked
     }
 
+    /// How many there are, whether they count as work in flight or not.
+    pub(crate) fn len(&self) -> usize {
+        self.running.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.running.is_empty()
     }

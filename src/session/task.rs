@@ -42,7 +42,6 @@ use super::{
     running::{Agenda, Budget},
     span::SessionSpan,
     traits::Session,
-    vitals::Wishes,
 };
 use crate::{event::EndReason, moment::Moment};
 
@@ -76,7 +75,7 @@ pub(super) struct Body<A: Session> {
     /// Taken out of the mailbox: being handled, or next to be.
     pub(super) taken: Option<Envelope<A>>,
     /// What the alarm is armed at; `None` when that has been seen to be due, or there is nothing.
-    alarm_at: Option<Moment>,
+    pub(super) alarm_at: Option<Moment>,
     pub(super) started: bool,
     /// `stopping` has been called for this end.
     pub(super) asked_to_stop: bool,
@@ -232,30 +231,13 @@ impl<A: Session> Body<A> {
         }
     }
 
-    /// What was asked for from outside. True if something was.
-    fn take_wishes(&mut self) -> bool {
-        let wishes = self.ctx.vitals.take_wishes();
-        if wishes.is_empty() {
-            return false;
+    /// Whether the alarm, as it is armed, would come too late. Then it is to be armed at `deadline`.
+    fn is_nearer(&mut self, deadline: Moment) -> bool {
+        let nearer = self.alarm_at.is_none_or(|at| deadline < at);
+        if nearer {
+            self.alarm_at = Some(deadline);
         }
-        // Not the instant of what the actor does after it, which may take its time.
-        let now = self.ctx.hub().clock.now();
-        if wishes.has(Wishes::POLICY) {
-            self.ctx.follow_policy();
-        }
-        if wishes.has(Wishes::OPENED) {
-            self.ctx.lifecycle.message(now);
-        }
-        self.forced = if wishes.has(Wishes::SHUTDOWN) {
-            Some(EndReason::Shutdown)
-        } else if wishes.has(Wishes::CLOSE) {
-            Some(EndReason::Closed)
-        } else if wishes.has(Wishes::EVICT) {
-            Some(EndReason::Evicted)
-        } else {
-            None
-        };
-        true
+        nearer
     }
 
     /// Finished replies. True if the budget ran out.
@@ -292,57 +274,6 @@ impl<A: Session> Body<A> {
             self.ctx.lifecycle.drain(EndReason::Stopped, None);
         }
         Some(End::stopped(draining.unwrap_or(EndReason::Stopped)))
-    }
-
-    /// Whether the alarm, as it is armed, would come too late. Then it is to be armed at `deadline`.
-    fn is_nearer(&mut self, deadline: Moment) -> bool {
-        let nearer = self.alarm_at.is_none_or(|at| deadline < at);
-        if nearer {
-            self.alarm_at = Some(deadline);
-        }
-        nearer
-    }
-
-    /// Notes what has happened since the last time. True if something may be due, or may have come
-    /// nearer, so that it has to be decided on. Activity alone only moves a deadline away, and the
-    /// alarm is left to find that out when it fires: this is all that an ordinary message costs.
-    fn note(&mut self, now: &mut Option<Moment>) -> bool {
-        let ctx = &mut self.ctx;
-        let vitals = &ctx.vitals;
-        let (holding, hold_moved, hold_counted) = vitals.take_hold_news();
-        let progress = ctx.progress || hold_moved;
-        let mut activity = ctx.activity || hold_counted;
-        ctx.holding = holding > 0;
-        if !(progress || activity || ctx.message_handled || ctx.limits_changed) {
-            return false;
-        }
-        let now = *now.get_or_insert_with(|| ctx.permit.hub().clock.now());
-        let mut news = progress || ctx.limits_changed || ctx.lifecycle.has_warned();
-        if self.alarm_at.is_some_and(|at| at <= now) {
-            self.alarm_at = None;
-            news = true;
-        }
-        if ctx.message_handled {
-            vitals.set_handled(ctx.handled);
-            if ctx.lifecycle.message(now) {
-                // A virtual life begins as a real one does, also by a message that does not count.
-                news = true;
-                activity = true;
-            }
-        }
-        if activity {
-            vitals.set_activity(ctx.lifecycle.activity(now));
-        }
-        if progress {
-            ctx.lifecycle.progress(now);
-            let in_flight = ctx.in_flight + ctx.waits + holding;
-            vitals.set_in_flight(in_flight, now);
-        }
-        ctx.progress = false;
-        ctx.activity = false;
-        ctx.message_handled = false;
-        ctx.limits_changed = false;
-        news
     }
 }
 

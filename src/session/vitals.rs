@@ -3,7 +3,8 @@
 //! Ground rules: the session's own task writes the published figures, with plain relaxed stores,
 //! once per poll at most; they are figures for people and for choosing whom to evict, and nothing
 //! is decided by reading two of them together. The exceptions have several writers and say so:
-//! `last_activity` (openers as well), `holds` (guards), `wishes` (whoever asks for an end).
+//! `last_activity` (openers as well), `holds` (guards), `wishes` (whoever asks for an end), `victim`
+//! (whoever makes room).
 
 use std::{
     sync::{
@@ -16,45 +17,13 @@ use std::{
 
 use parking_lot::Mutex;
 
+use super::{holds::Holds, victim::Victim, wishes::Wishes};
 use crate::{
     clock::Clock, event::Phase, event::SessionId, info::SessionInfo, key::SessionKey, moment::Moment, rules::Ruling,
 };
 
 /// No instant: a limit that is off, a session that is not busy.
 const NEVER: u64 = u64::MAX;
-
-/// Of making room: not asked to, asked to, has parted with its slot.
-const FREE: u8 = 0;
-const ASKED: u8 = 1;
-const GONE: u8 = 2;
-
-/// In the word of holds: one began or ended; one ended that counts as activity; one hold.
-const HOLD_MOVED: u32 = 1;
-const HOLD_COUNTED_END: u32 = 2;
-const HOLD_NEWS: u32 = HOLD_MOVED | HOLD_COUNTED_END;
-const HOLD: u32 = 4;
-
-/// What may be asked of a session from outside. Bits, so that asking twice asks once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Wishes(u8);
-
-impl Wishes {
-    pub(crate) const CLOSE: Self = Self(1);
-    pub(crate) const EVICT: Self = Self(2);
-    pub(crate) const SHUTDOWN: Self = Self(4);
-    /// The policy changed: resolve the limits again.
-    pub(crate) const POLICY: Self = Self(8);
-    /// Observe mode: the key was opened again, which begins the next virtual life.
-    pub(crate) const OPENED: Self = Self(16);
-
-    pub(crate) fn has(self, other: Self) -> bool {
-        self.0 & other.0 != 0
-    }
-
-    pub(crate) fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-}
 
 /// Where an incarnation stands, seen from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,13 +42,10 @@ pub(crate) enum VitalPhase {
 pub(crate) struct Vitals {
     wishes: AtomicU8,
     phase: AtomicU8,
-    /// Whether it was asked to go for a newcomer: `FREE`, `ASKED` or `GONE`.
-    victim: AtomicU8,
+    victim: Victim,
     /// It has been warned of a deadline: an `open` then begins another approach.
     warned: AtomicBool,
-    /// Hold guards alive, in units of `HOLD`, and what is new about them in the bits below; written
-    /// by whoever takes or drops one.
-    holds: AtomicU32,
+    holds: Holds,
     last_activity: AtomicU64,
     handled: AtomicU64,
     busy_since: AtomicU64,
@@ -124,11 +90,11 @@ impl Vitals {
             busy_since: AtomicU64::new(NEVER),
             handled: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
-            holds: AtomicU32::new(0),
+            holds: Holds::default(),
             host: AtomicU32::new(0),
             wishes: AtomicU8::new(0),
             phase: AtomicU8::new(VitalPhase::Starting as u8),
-            victim: AtomicU8::new(FREE),
+            victim: Victim::default(),
             warned: AtomicBool::new(false),
         }
     }
@@ -201,67 +167,25 @@ impl Vitals {
         self.warned.load(Ordering::Relaxed)
     }
 
-    /// Chooses it to make room. False if it was chosen already, or has gone.
-    pub(crate) fn make_victim(&self) -> bool {
-        self.exchange_victim(FREE, ASKED)
-    }
-
-    /// It need not go after all. False if it was not chosen, or has gone.
-    pub(crate) fn spare(&self) -> bool {
-        self.exchange_victim(ASKED, FREE)
-    }
-
-    pub(crate) fn is_victim(&self) -> bool {
-        self.victim.load(Ordering::Acquire) != FREE
-    }
-
-    /// It has parted with its slot. True if it had been asked to.
-    pub(crate) fn part(&self) -> bool {
-        self.victim.swap(GONE, Ordering::AcqRel) == ASKED
-    }
-
-    fn exchange_victim(&self, from: u8, to: u8) -> bool {
-        self.victim.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    /// Whether it goes for a newcomer.
+    pub(crate) fn victim(&self) -> &Victim {
+        &self.victim
     }
 
     // ---- holds --------------------------------------------------------------------------------
 
     pub(crate) fn begin_hold(&self) {
-        self.change_holds(|word| (word + HOLD) | HOLD_MOVED);
+        self.holds.begin();
     }
 
     pub(crate) fn end_hold(&self, counted: bool) {
-        let news = if counted { HOLD_MOVED | HOLD_COUNTED_END } else { HOLD_MOVED };
-        self.change_holds(|word| (word - HOLD) | news);
+        self.holds.end(counted);
         self.wake();
     }
 
-    /// One word, one step: whoever sees that a hold has ended sees with it that this counts.
-    fn change_holds(&self, change: impl Fn(u32) -> u32) {
-        // Release: what the holder did before is seen by the task that acts on the end of the hold.
-        let _ = self.holds.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |word| Some(change(word)));
-    }
-
-    /// How many are alive.
     #[inline]
-    pub(crate) fn holds(&self) -> u32 {
-        self.holds.load(Ordering::Acquire) / HOLD
-    }
-
-    /// Whether one has ended that counts as activity, since the news were last taken.
-    pub(crate) fn has_hold_ended(&self) -> bool {
-        self.holds.load(Ordering::Acquire) & HOLD_COUNTED_END != 0
-    }
-
-    /// How many are alive, whether any began or ended since this was last asked, and whether an
-    /// end was among them that counts as activity. For the task.
-    #[inline]
-    pub(crate) fn take_hold_news(&self) -> (u32, bool, bool) {
-        let mut word = self.holds.load(Ordering::Acquire);
-        if word & HOLD_NEWS != 0 {
-            word = self.holds.fetch_and(!HOLD_NEWS, Ordering::AcqRel);
-        }
-        (word / HOLD, word & HOLD_MOVED != 0, word & HOLD_COUNTED_END != 0)
+    pub(crate) fn holds(&self) -> &Holds {
+        &self.holds
     }
 
     // ---- published by the task ----------------------------------------------------------------
@@ -317,7 +241,7 @@ impl Vitals {
     }
 
     pub(crate) fn is_busy(&self) -> bool {
-        self.in_flight.load(Ordering::Relaxed) > 0 || self.holds() > 0
+        self.in_flight.load(Ordering::Relaxed) > 0 || self.holds.alive() > 0
     }
 
     /// When it will end if nothing more happens; `None` is never.

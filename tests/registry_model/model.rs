@@ -135,6 +135,8 @@ pub struct Model {
     pub refused: u64,
     /// Sessions that ended since the shutdown began, with nothing cut and with something cut.
     pub ended_since_shutdown: (usize, usize),
+    /// Replies that a shutdown has cut after their sessions had gone.
+    pub cut_replies: usize,
 }
 
 impl Model {
@@ -151,6 +153,7 @@ impl Model {
             handled: Vec::new(),
             refused: 0,
             ended_since_shutdown: (0, 0),
+            cut_replies: 0,
         }
     }
 
@@ -206,6 +209,7 @@ impl Model {
 
     pub fn cut_orphans(&mut self) {
         let cut: Vec<_> = self.orphans.extract_if(.., |orphan| orphan.work.what != What::Hold).collect();
+        self.cut_replies += cut.len();
         cut.into_iter().for_each(|orphan| self.tell(orphan.work.id, orphan.why));
     }
 

@@ -114,6 +114,7 @@ impl World {
             let report = shutdown.now_or_never().expect("all has ended, yet it waits").unwrap();
             let since = self.model.ended_since_shutdown;
             assert_eq!((report.drained, report.cut, report.unresponsive), (since.0, since.1, 0));
+            assert_eq!(report.cut_replies, self.model.cut_replies);
         }
         if let Some(registry) = self.registry.take() {
             assert!(registry.is_empty() && registry.list().is_empty());

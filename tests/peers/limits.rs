@@ -1,14 +1,9 @@
 //! What other runtimes test, as scenarios for this one.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
-#[path = "support/exact.rs"]
-mod exact;
-mod support;
-
+use crate::exact::{Stopwatch, end_of, inside};
+use crate::support::*;
 use actix::prelude::*;
-use exact::{Stopwatch, end_of, inside};
 use session_actors::{EndReason, EventKind, Hold, Limits, OnFull, OpenError, Policy, SessionRegistry};
-use support::*;
 
 fn keys(registry: &SessionRegistry<Probe>) -> Vec<String> {
     registry.list().iter().map(|info| info.key.to_string()).collect()

@@ -1,23 +1,18 @@
 //! What users of another gateway have complained about, as regressions. The number in a name is that
 //! of an issue of OpenClaw.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
-
-#[path = "support/exact.rs"]
-mod exact;
-mod support;
 
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
 
+use crate::exact::{Stopwatch, end_of, inside};
+use crate::support::*;
 use actix::prelude::*;
-use exact::{Stopwatch, end_of, inside};
 use session_actors::{
     EndReason, Limits, Mode, OnFull, OpenError, Policy, Session, SessionContext, SessionKey, SessionRegistry,
     StartError,
 };
-use support::*;
 
 fn keys(registry: &SessionRegistry<Probe>) -> Vec<String> {
     registry.list().iter().map(|info| info.key.to_string()).collect()

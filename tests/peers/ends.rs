@@ -1,18 +1,11 @@
 //! What the test suites of Pekko's cluster sharding and of Orleans ask of an end, asked of
 //! sessions. The names in brackets are theirs.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
-#[path = "support/exact.rs"]
-mod exact;
-#[path = "support/hooked.rs"]
-mod hooked;
-mod support;
-
+use crate::exact::assert_about;
+use crate::hooked::{Do, Hooked, Mark, Place, Script, cause, ended, expect_booms};
+use crate::support::{self, Log, Ping, Probe, Slow, gate, limits, millis, next_end, secs, settle};
 use actix::prelude::*;
-use exact::assert_about;
-use hooked::{Do, Hooked, Mark, Place, Script, cause, ended, expect_booms};
 use session_actors::{EndReason, SessionContext, SessionRegistry};
-use support::{Log, Ping, Probe, Slow, gate, limits, millis, next_end, secs, settle};
 use tokio::time::{Instant, timeout};
 
 fn start(log: &Log) -> SessionRegistry<Hooked> {

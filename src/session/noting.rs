@@ -1,0 +1,75 @@
+//! What has happened to a session since its task looked last: what others asked of it, and what it
+//! did itself.
+
+use super::{task::Body, traits::Session, wishes::Wishes};
+use crate::{event::EndReason, moment::Moment};
+
+impl<A: Session> Body<A> {
+    /// What was asked for from outside. True if something was.
+    pub(super) fn take_wishes(&mut self) -> bool {
+        let wishes = self.ctx.vitals.take_wishes();
+        if wishes.is_empty() {
+            return false;
+        }
+        // Not the instant of what the actor does after it, which may take its time.
+        let now = self.ctx.hub().clock.now();
+        if wishes.has(Wishes::POLICY) {
+            self.ctx.follow_policy();
+        }
+        if wishes.has(Wishes::OPENED) {
+            self.ctx.lifecycle.message(now);
+        }
+        self.forced = if wishes.has(Wishes::SHUTDOWN) {
+            Some(EndReason::Shutdown)
+        } else if wishes.has(Wishes::CLOSE) {
+            Some(EndReason::Closed)
+        } else if wishes.has(Wishes::EVICT) {
+            Some(EndReason::Evicted)
+        } else {
+            None
+        };
+        true
+    }
+
+    /// Notes what has happened since the last time. True if something may be due, or may have come
+    /// nearer, so that it has to be decided on. Activity alone only moves a deadline away, and the
+    /// alarm is left to find that out when it fires: this is all that an ordinary message costs.
+    pub(super) fn note(&mut self, now: &mut Option<Moment>) -> bool {
+        let ctx = &mut self.ctx;
+        let vitals = &ctx.vitals;
+        let holds = vitals.holds().take_news();
+        let progress = ctx.progress || holds.moved;
+        let mut activity = ctx.activity || holds.counted;
+        ctx.holding = holds.alive > 0;
+        if !(progress || activity || ctx.message_handled || ctx.limits_changed) {
+            return false;
+        }
+        let now = *now.get_or_insert_with(|| ctx.permit.hub().clock.now());
+        let mut news = progress || ctx.limits_changed || ctx.lifecycle.has_warned();
+        if self.alarm_at.is_some_and(|at| at <= now) {
+            self.alarm_at = None;
+            news = true;
+        }
+        if ctx.message_handled {
+            vitals.set_handled(ctx.handled);
+            if ctx.lifecycle.message(now) {
+                // A virtual life begins as a real one does, also by a message that does not count.
+                news = true;
+                activity = true;
+            }
+        }
+        if activity {
+            vitals.set_activity(ctx.lifecycle.activity(now));
+        }
+        if progress {
+            ctx.lifecycle.progress(now);
+            let in_flight = ctx.in_flight + ctx.waits + holds.alive;
+            vitals.set_in_flight(in_flight, now);
+        }
+        ctx.progress = false;
+        ctx.activity = false;
+        ctx.message_handled = false;
+        ctx.limits_changed = false;
+        news
+    }
+}
