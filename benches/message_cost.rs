@@ -10,6 +10,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods)]
 
 use std::{
+    cell::OnceCell,
     hint::black_box,
     time::{Duration, Instant},
 };
@@ -93,65 +94,35 @@ impl Handler<Add> for Live {
     }
 }
 
-fn registry() -> SessionRegistry<Live> {
-    SessionRegistry::builder(|_| Live(0))
-        .policy(Policy::new(Limits::new().idle_timeout(HOUR).max_age(DAY)))
-        .start()
-        .unwrap()
+/// What is done with the actors.
+#[derive(Clone, Copy)]
+enum Work {
+    /// Messages are spread evenly over them, `batch` of them queued at a time.
+    Deliver { batch: usize },
+    /// One request after the other, to the first of them.
+    Ask,
 }
 
-/// Some timer of the process, as every server has.
-fn a_timer_elsewhere() {
-    actix::spawn(tokio::time::sleep(DAY));
+impl Work {
+    /// The time that `messages` take.
+    async fn run<A>(self, actors: &[Addr<A>], messages: u64) -> Duration
+    where
+        A: Actor + Handler<Add>,
+        A::Context: ToEnvelope<A, Add>,
+    {
+        match self {
+            Self::Deliver { batch } => deliver(actors, messages, batch).await,
+            Self::Ask => ask(actors, messages).await,
+        }
+    }
 }
 
-/// The contenders by address: they differ in nothing else.
-macro_rules! contenders {
-    ($group:expr, $count:expr, $workload:expr) => {
-        contender($group, "bare actix", |iters| {
-            run(async move { $workload((0..$count).map(|_| Bare(0).start()).collect::<Vec<_>>(), iters).await })
-        });
-        contender($group, "bare actix, a timer elsewhere", |iters| {
-            run(async move {
-                a_timer_elsewhere();
-                $workload((0..$count).map(|_| Bare(0).start()).collect::<Vec<_>>(), iters).await
-            })
-        });
-        contender($group, "session", |iters| {
-            run(async move {
-                let sessions = registry();
-                let live = (0..$count).map(|n| sessions.open(format!("user:{n}")).unwrap()).collect::<Vec<_>>();
-                $workload(live, iters).await
-            })
-        });
-        contender($group, "reset by hand", |iters| {
-            run(async move {
-                let live = (0..$count).map(|_| ByHand { sum: 0, idle: None }.start()).collect::<Vec<_>>();
-                $workload(live, iters).await
-            })
-        });
-    };
-}
-
-fn contender(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, mut run: impl FnMut(u64) -> Duration) {
-    group.bench_function(name, |b| b.iter_custom(&mut run));
-}
-
-fn run(work: impl Future<Output = Duration>) -> Duration {
-    System::new().block_on(work)
-}
-
-/// Messages spread evenly over the actors, `batch` of them queued at a time; the time until the
-/// last is handled.
-async fn deliver<A>(actors: Vec<Addr<A>>, messages: u64, batch: usize) -> Duration
+/// The time until the last message is handled.
+async fn deliver<A>(actors: &[Addr<A>], messages: u64, batch: usize) -> Duration
 where
     A: Actor + Handler<Add>,
     A::Context: ToEnvelope<A, Add>,
 {
-    // Started, and first touched, before the clock runs.
-    for actor in &actors {
-        actor.send(Add(0)).await.unwrap();
-    }
     let Some(last) = actors.last() else { return Duration::ZERO };
     let mut left = usize::try_from(messages).unwrap();
     let mut targets = actors.iter().cycle();
@@ -168,14 +139,12 @@ where
     begin.elapsed()
 }
 
-/// One request after the other.
-async fn ask<A>(actors: Vec<Addr<A>>, messages: u64) -> Duration
+async fn ask<A>(actors: &[Addr<A>], messages: u64) -> Duration
 where
     A: Actor + Handler<Add>,
     A::Context: ToEnvelope<A, Add>,
 {
     let Some(actor) = actors.first() else { return Duration::ZERO };
-    actor.send(Add(0)).await.unwrap();
     let begin = Instant::now();
     for _ in 0..messages {
         black_box(actor.send(Add(1)).await.unwrap());
@@ -183,17 +152,72 @@ where
     begin.elapsed()
 }
 
+/// Measures actors that live as long as the measurement: what the allocator makes of a young heap
+/// would favour whoever allocates least while it is set up, and warming up ages it for all.
+fn contender<A>(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    work: Work,
+    start: impl AsyncFnOnce() -> Vec<Addr<A>>,
+) where
+    A: Actor + Handler<Add>,
+    A::Context: ToEnvelope<A, Add>,
+{
+    let system = System::new();
+    let actors = system.block_on(async {
+        let actors = start().await;
+        // Each has begun, and been touched, before any clock runs.
+        for actor in &actors {
+            actor.send(Add(0)).await.unwrap();
+        }
+        actors
+    });
+    group.bench_function(name, |b| b.iter_custom(|messages| system.block_on(work.run(&actors, messages))));
+}
+
+fn contenders(group: &mut BenchmarkGroup<'_, WallTime>, count: usize, work: Work) {
+    let bare = || (0..count).map(|_| Bare(0).start()).collect();
+    contender(group, "bare actix", work, async || bare());
+    contender(group, "bare actix, a timer elsewhere", work, async || {
+        actix::spawn(tokio::time::sleep(DAY));
+        bare()
+    });
+    let sessions = Kept::default();
+    contender(group, "session", work, async || {
+        let sessions = sessions.start();
+        (0..count).map(|n| sessions.open(format!("user:{n}")).unwrap()).collect()
+    });
+    contender(group, "reset by hand", work, async || {
+        (0..count).map(|_| ByHand { sum: 0, idle: None }.start()).collect()
+    });
+}
+
+/// A registry that is not dropped, which would end its sessions, before the measurement is over.
+#[derive(Default)]
+struct Kept(OnceCell<SessionRegistry<Live>>);
+
+impl Kept {
+    fn start(&self) -> &SessionRegistry<Live> {
+        self.0.get_or_init(|| {
+            SessionRegistry::builder(|_| Live(0))
+                .policy(Policy::new(Limits::new().idle_timeout(HOUR).max_age(DAY)))
+                .start()
+                .unwrap()
+        })
+    }
+}
+
 fn hot(c: &mut Criterion) {
     let mut group = c.benchmark_group("hot: messages to one live actor");
     group.throughput(Throughput::Elements(1));
-    contenders!(&mut group, 1usize, |live, iters| deliver(live, iters, BATCH));
+    contenders(&mut group, 1, Work::Deliver { batch: BATCH });
     group.finish();
 }
 
 fn spread(c: &mut Criterion) {
     let mut group = c.benchmark_group("spread: rounds over 10,000 live actors, 10 queued at a time");
     group.throughput(Throughput::Elements(1)).sample_size(10);
-    contenders!(&mut group, SPREAD, |live, iters| deliver(live, iters, ROUNDS * SPREAD));
+    contenders(&mut group, SPREAD, Work::Deliver { batch: ROUNDS * SPREAD });
     group.finish();
 }
 
@@ -201,23 +225,25 @@ fn spread(c: &mut Criterion) {
 fn wake(c: &mut Criterion) {
     let mut group = c.benchmark_group("wake: rounds over 10,000 live actors, one message each");
     group.throughput(Throughput::Elements(1)).sample_size(10);
-    contenders!(&mut group, SPREAD, |live, iters| deliver(live, iters, SPREAD));
+    contenders(&mut group, SPREAD, Work::Deliver { batch: SPREAD });
     group.finish();
 }
 
 fn reply(c: &mut Criterion) {
     let mut group = c.benchmark_group("reply: request and answer, one at a time");
     group.throughput(Throughput::Elements(1));
-    contenders!(&mut group, 1usize, ask);
-    contender(&mut group, "session by key", |iters| {
-        run(async move {
-            let sessions = registry();
-            sessions.send("user:0", Add(0)).await.unwrap();
-            let begin = Instant::now();
-            for _ in 0..iters {
-                black_box(sessions.send("user:0", Add(1)).await.unwrap());
-            }
-            begin.elapsed()
+    contenders(&mut group, 1, Work::Ask);
+    let (system, sessions) = (System::new(), Kept::default());
+    group.bench_function("session by key", |b| {
+        b.iter_custom(|messages| {
+            system.block_on(async {
+                let sessions = sessions.start();
+                let begin = Instant::now();
+                for _ in 0..messages {
+                    black_box(sessions.send("user:0", Add(1)).await.unwrap());
+                }
+                begin.elapsed()
+            })
         })
     });
     group.finish();

@@ -37,7 +37,7 @@ async fn work_without_progress_ends_as_stuck() {
         matches!(told, SendError::Unserved { cause: Unserved::Ended { reason: EndReason::Stuck, panic: None } }),
         "{told:?}"
     );
-    assert_eq!(log.count("stopped Some(Stuck)"), 1);
+    assert_eq!((log.count("draining"), log.count("stopped Some(Stuck)")), (0, 1), "it drains in name only");
 }
 
 #[actix::test]
@@ -137,6 +137,24 @@ async fn at_rest_already_it_ends_at_once() {
     assert_eq!((ended.reason, ended.handled, ended.cut), (EndReason::Closed, 1, 0));
     assert_eq!(log.count("draining"), 0, "nothing to wait for");
     end_of(&mut watch, "k").await;
+}
+
+/// Its own timers, futures and streams are no work, whatever they would still have done.
+#[actix::test]
+async fn clockwork_does_not_hold_an_end_up() {
+    let clock = Stopwatch::start();
+    let log = Log::default();
+    let registry = registry(limits(), &log);
+    let clockwork = Run::new(|act, ctx| {
+        ctx.run_interval(secs(1), |_, _| ());
+        ctx.notify_later(Ping, secs(3));
+        ctx.spawn(sleep(secs(3)).into_actor(act));
+        ctx.add_message_stream(futures_util::stream::pending::<Ping>());
+    });
+    registry.send("k", clockwork).await.unwrap();
+    let ended = registry.close("k").await.unwrap();
+    clock.assert_at(secs(0), "end");
+    assert_eq!((ended.reason, ended.cut, log.count("draining")), (EndReason::Closed, 0, 0));
 }
 
 #[actix::test]

@@ -60,7 +60,11 @@ async fn past(watch: &mut Watch) -> Vec<(String, &'static str)> {
 #[test]
 fn sessions_of_a_system_that_ends_are_aborted_with_all_their_hooks() {
     let log = Log::default();
-    let script = Script::new(&log).on(Place::Stopped, |act, ctx| act.note(ctx.end_reason().unwrap()));
+    let script = Script::new(&log).on(Place::Stopped, |act, ctx| {
+        act.note(ctx.end_reason().unwrap());
+        // There is nothing left that could run what they begin.
+        assert!(tokio::runtime::Handle::try_current().is_err(), "in a runtime");
+    });
     let (registry, mut watch) = after_a_system(|| async {
         let registry = script.registry(limits());
         let watch = registry.watch();

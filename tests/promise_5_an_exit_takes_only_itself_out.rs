@@ -5,14 +5,22 @@
 mod guard;
 mod support;
 
+use std::{
+    future::pending,
+    sync::{Arc, Mutex},
+};
+
 use actix::prelude::*;
-use futures_util::future::join;
-use session_actors::EndReason;
+use futures_util::{FutureExt, future::join};
+use session_actors::{Closing, EndReason, Policy, SessionRegistry};
 use tokio::time::{Instant, pause, sleep};
 
 use crate::{
     guard::{assert_due_now, quiet_provoked_panics},
-    support::{Boom, Log, Ping, Probe, Slow, Stop, TakeHold, limits, millis, next_end, registry, secs, settle},
+    support::{
+        Boom, Log, Ping, Probe, Run, Slow, Stop, TakeHold, limits, millis, next_end, registry, registry_by, secs,
+        settle,
+    },
 };
 
 #[actix::test]
@@ -128,4 +136,49 @@ async fn all_who_wait_for_one_end_are_told_the_same() {
     assert!(registry.close("k").await.is_none());
     assert!(registry.close("never opened").await.is_none());
     assert!(registry.is_empty());
+}
+
+/// Notes, when it is dropped, whether who waits for the end has been told, and how many keys have a slot.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Last {
+    closing: Arc<Mutex<Option<Closing>>>,
+    registry: SessionRegistry<Probe>,
+    log: Log,
+}
+
+impl Handler<Last> for Probe {
+    type Result = ();
+
+    fn handle(&mut self, _: Last, _: &mut Self::Context) {}
+}
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        let told = self.closing.lock().unwrap().take().map(|closing| closing.now_or_never().is_some());
+        self.log.note(format!("told: {told:?}, keys: {}", self.registry.stats().keys));
+        // Nor does the key wait for what this may still do.
+        drop(self.registry.open("k").unwrap());
+    }
+}
+
+/// It is the user's, and may take its time.
+#[actix::test]
+async fn what_nobody_will_handle_is_dropped_when_whoever_waits_has_been_told() {
+    pause();
+    let log = Log::default();
+    let registry = registry_by(Policy::new(limits()).max_sessions(1), &Log::default());
+    let mut watch = registry.watch();
+    registry.send("k", Run::new(|act, ctx| ctx.wait(pending::<()>().into_actor(act)))).await.unwrap();
+    let closing = Arc::new(Mutex::new(None));
+    let last = Last { closing: Arc::clone(&closing), registry: registry.clone(), log: log.clone() };
+    registry.do_send("k", last).unwrap();
+    *closing.lock().unwrap() = Some(registry.close("k"));
+
+    let (_, ended) = next_end(&mut watch).await;
+    settle().await;
+
+    assert_eq!((ended.reason, ended.dropped), (EndReason::Closed, 1));
+    assert_eq!(log.lines(), ["told: Some(true), keys: 0"]);
+    assert_eq!(registry.send("k", Ping).await.unwrap(), 1);
 }

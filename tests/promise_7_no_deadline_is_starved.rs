@@ -213,6 +213,29 @@ async fn end_of_in_real_time(by: Block, limits: Limits) -> (Ended, Duration) {
     (ended, began.elapsed())
 }
 
+/// Not promised: nobody can cut that. But what has passed meanwhile is due when it returns.
+#[actix::test]
+async fn a_handler_that_blocks_its_thread_is_not_cut_and_limits_hold_again_when_it_returns() {
+    let registry = registry(Limits::never().max_age(millis(300)).drain_timeout(millis(20)), &Log::default());
+    let mut watch = registry.watch();
+    let blocks = Run::new(|_, _| {
+        let (_kept, never) = std::sync::mpsc::channel::<()>();
+        let _ = never.recv_timeout(millis(500));
+    });
+    // At rest before it, with its alarm set.
+    registry.send("k", Ping).await.unwrap();
+    let blocking = registry.send("k", blocks);
+    // It is in its mailbox when the time is over: the drain handles it.
+    let behind = registry.send("k", Ping);
+
+    let (_, ended) = timeout(secs(10), next_end(&mut watch)).await.expect("forgotten");
+
+    assert!(blocking.await.is_ok(), "it was let finish");
+    assert_eq!(behind.await.unwrap(), 3);
+    assert_eq!((ended.reason, ended.handled, ended.cut), (EndReason::MaxAge, 3, 0));
+    assert!(ended.age >= millis(500) && ended.age < secs(5), "{:?}", ended.age);
+}
+
 /// Says goodbye at its idle deadline, every time it is asked, and then lets itself be ended.
 struct Polite {
     log: Log,

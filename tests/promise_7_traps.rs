@@ -6,10 +6,12 @@
 mod guard;
 mod support;
 
+use std::time::Duration;
+
 use actix::prelude::*;
 use session_actors::{EndReason, Limits};
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     time::{Instant, advance, pause, sleep, timeout},
 };
 
@@ -56,6 +58,61 @@ async fn the_trap_is_there_in_a_plain_actor() {
         sleep(millis(1)).await;
     }
     assert_due_now(began, millis(700));
+}
+
+/// The same actor, blocked by a reply that blocks the mailbox, and flooded with its own `notify` until a time has come.
+struct Trapped {
+    began: Instant,
+    fired: Option<oneshot::Sender<Duration>>,
+}
+
+impl Trapped {
+    /// Its timer is due after 5 ms; what it is blocked with takes 50.
+    fn start_now() -> (Addr<Self>, oneshot::Receiver<Duration>) {
+        let (fired, fires) = oneshot::channel();
+        (Self { began: Instant::now(), fired: Some(fired) }.start(), fires)
+    }
+}
+
+impl Actor for Trapped {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_later(millis(5), |act, _| act.fired.take().unwrap().send(act.began.elapsed()).unwrap());
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Block;
+
+impl Handler<Block> for Trapped {
+    type Result = AtomicResponse<Self, ()>;
+
+    fn handle(&mut self, _: Block, _: &mut Self::Context) -> Self::Result {
+        AtomicResponse::new(Box::pin(sleep(millis(50)).into_actor(self)))
+    }
+}
+
+impl Handler<Again> for Trapped {
+    type Result = ();
+
+    fn handle(&mut self, _: Again, ctx: &mut Self::Context) {
+        if self.began.elapsed() < millis(50) {
+            ctx.notify(Again);
+        }
+    }
+}
+
+/// The other traps that sessions do not have; in real time, because a flood lets no paused clock go on.
+#[actix::test]
+async fn the_other_traps_are_there_in_a_plain_actor_too() {
+    let (addr, fires) = Trapped::start_now();
+    addr.do_send(Block);
+    assert!(fires.await.unwrap() >= millis(50), "an `AtomicResponse` does not stop its timers");
+    let (addr, fires) = Trapped::start_now();
+    addr.do_send(Again);
+    assert!(fires.await.unwrap() >= millis(50), "a flood of `notify` does not stop its timers");
 }
 
 /// Sent by itself as soon as it was handled, so that the mailbox is never empty.

@@ -15,7 +15,7 @@ use std::sync::{
 };
 
 use actix::prelude::*;
-use exact::{end_of, inside, until};
+use exact::{assert_about, end_of, inside, until};
 use gauge::{Counted, Gauge};
 use session_actors::{EndReason, OpenError, Policy, SendError, SessionRegistry, Unserved, Watched};
 use support::*;
@@ -143,6 +143,33 @@ async fn a_blocked_thread_is_unresponsive_and_ends_when_it_is_not() {
     // Whoever asks now hears that all is well.
     let report = timeout(secs(30), registry.shutdown(millis(1))).await.unwrap().unwrap();
     assert_eq!((report.drained + report.cut, report.unresponsive), (2, 0));
+}
+
+/// The clock of this thread stands still once the other one is blocked, and jumps to what is waited for.
+#[actix::test]
+async fn what_a_blocked_thread_holds_up_is_reported_a_second_after_the_timeout() {
+    let registry = on_arbiters(1, &Log::default());
+    let (unblock, blocked) = mpsc::channel::<()>();
+    let (entered, inside) = gate();
+    let reply = registry.send(
+        "blocking",
+        Run::new(move |_, _| {
+            entered.send(()).unwrap();
+            let _ = blocked.recv();
+        }),
+    );
+    timeout(secs(30), inside).await.unwrap().unwrap();
+    tokio::time::pause();
+
+    let begun = Instant::now();
+    let report = registry.shutdown(secs(4)).await.unwrap();
+    assert_about(begun.elapsed(), secs(5), "the report");
+    assert_eq!((report.drained, report.cut, report.unresponsive), (0, 0, 1));
+
+    tokio::time::resume();
+    unblock.send(()).unwrap();
+    timeout(secs(30), reply).await.unwrap().unwrap();
+    until(|| registry.is_empty()).await;
 }
 
 /// What a session that stopped itself has left to be finished is waited for, and cut at the timeout

@@ -80,6 +80,28 @@ async fn a_session_may_change_its_mind_about_its_own_stop() {
     );
 }
 
+/// It may change its mind, so it leaves the directory only when it has not.
+#[actix::test]
+async fn while_a_session_is_asked_about_its_own_stop_its_key_leads_to_it() {
+    tokio::time::pause();
+    let log = Log::default();
+    let look = |act: &mut Hooked, ctx: &mut SessionContext<Hooked>| {
+        let registry = ctx.registry().upgrade().unwrap();
+        let here = registry.get(ctx.key()).is_some_and(|addr| addr == ctx.address());
+        act.note(format!("leads here: {here}, {:?}", registry.info(ctx.key()).unwrap().phase));
+    };
+    let script = Script::new(&log).refusing(1).on(Place::Stopping, look).on(Place::Stopped, look);
+    let registry = script.registry(limits());
+    for _ in 0..2 {
+        registry.send("a", Do::stop()).await.unwrap();
+        settle().await;
+    }
+    let asked = ["stopping", "leads here: true, Active"];
+    let over = ["stopped", "leads here: false, Draining", "dropped"];
+    let lines = asked.into_iter().chain(asked).chain(over).map(|line| format!("a#1 {line}"));
+    assert_eq!(log.take().split_off(2), lines.collect::<Vec<_>>());
+}
+
 #[actix::test]
 async fn mail_behind_a_stop_that_was_taken_back_is_handled_by_the_same_session() {
     tokio::time::pause();

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use exact::{assert_about, end_of};
-use hooked::{cause, ended, expect_booms, panicked};
+use hooked::{Do, Script, cause, ended, expect_booms, panicked};
 use responses::{ActorLater, ByActFuture, ByAtomic, ByFuture, OwnEarly, OwnInside, OwnOutside, ResponseLater, Work};
 use session_actors::{EndReason, SessionRegistry};
 use support::{Log, Ping, Probe, Run, TakeHold, limits, next_end, secs, settle};
@@ -236,4 +236,74 @@ async fn a_reply_that_panics_in_the_context_ends_the_session_and_tells_its_calle
     assert_eq!(cause(answer.await), panicked("boom in a reply"));
     assert_eq!(behind.await.unwrap(), 1);
     assert_eq!(end_of(&mut watch, "b").await.cut, 1);
+}
+
+/// Notes when it is dropped.
+struct Witness(Log, &'static str);
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        self.0.note(self.1);
+    }
+}
+
+/// What an actor has in its context may rely on nothing but what goes after it.
+#[actix::test]
+async fn after_the_hooks_waits_are_dropped_then_what_was_spawned_then_the_actor() {
+    tokio::time::pause();
+    let log = Log::default();
+    let registry = Script::new(&log).registry(limits());
+    let held = |what| {
+        let witness = Witness(log.clone(), what);
+        async move {
+            std::future::pending::<()>().await;
+            drop(witness);
+        }
+    };
+    let (spawned, waited) = (held("spawned"), held("waited for"));
+    let job = Do::new(move |act, ctx| {
+        ctx.spawn(spawned.into_actor(act));
+        ctx.wait(waited.into_actor(act));
+    });
+    registry.send("a", job).await.unwrap();
+    assert_eq!(registry.close("a").await.unwrap().cut, 1);
+    let end = ["a#1 stopping", "a#1 stopped", "waited for", "spawned", "a#1 dropped"];
+    assert_eq!(log.lines()[3..], end);
+}
+
+/// Asks its own key after a second; replies with whether there was an answer.
+#[derive(Message)]
+#[rtype(result = "bool")]
+struct AskItself;
+
+impl Handler<AskItself> for Probe {
+    type Result = ResponseFuture<bool>;
+
+    fn handle(&mut self, _: AskItself, ctx: &mut Self::Context) -> Self::Result {
+        let (registry, key) = (ctx.registry().upgrade().unwrap(), ctx.key().clone());
+        Box::pin(async move {
+            tokio::time::sleep(secs(1)).await;
+            registry.send(key, Ping).await.is_ok()
+        })
+    }
+}
+
+/// Not promised otherwise: in a drain the key leads to the successor, which waits for the end of the drain.
+#[actix::test]
+async fn work_that_sends_to_its_own_key_waits_for_itself_in_a_drain_until_drain_timeout() {
+    tokio::time::pause();
+    let registry = start();
+    assert!(registry.send("a", AskItself).await.unwrap(), "at any other time it is answered");
+
+    let begun = tokio::time::Instant::now();
+    let answer = registry.send("a", AskItself);
+    settle().await;
+    let told = registry.close("a").await.unwrap();
+
+    assert_about(begun.elapsed(), secs(5), "drain_timeout");
+    assert_eq!((told.reason, told.handled, told.cut), (EndReason::Closed, 3, 1));
+    assert_eq!(cause(answer.await), ended(EndReason::Closed));
+    // The one who asked has gone, so the successor has nothing to handle.
+    settle().await;
+    assert_eq!(registry.info("a").unwrap().handled, 0);
 }
