@@ -16,7 +16,7 @@ use std::{
 };
 
 use actix::{
-    AsyncContext, SpawnHandle,
+    SpawnHandle,
     dev::{Envelope, EnvelopeProxy},
 };
 use futures_core::Stream;
@@ -56,9 +56,9 @@ pub(super) struct Budget(usize);
 
 impl Budget {
     /// Enough that a queue of ordinary length is handled in one go, little enough that the
-    /// neighbours wait microseconds.
+    /// neighbours wait microseconds; as many messages as actix's own mailbox gives at a time.
     pub(super) fn new() -> Self {
-        Self(128)
+        Self(256)
     }
 
     /// Takes a step, if there is one left.
@@ -154,24 +154,25 @@ impl<A: Session> Body<A> {
 
     /// Handles leftovers, then mail. True if there was no more.
     fn take_mail(&mut self, cx: &mut Context<'_>, budget: &mut Budget) -> bool {
-        while !self.ctx.waiting() {
+        while self.ctx.waits == 0 && !self.ctx.is_stopping() {
             if budget.is_spent() {
                 return false;
             }
-            // It is there already if it was taken at the last moment before an idle end.
-            if self.taken.is_none() {
-                let leftover = self.agenda.as_mut().and_then(|agenda| agenda.leftovers.pop_front());
-                self.taken = match leftover {
-                    Some(parcel) => Some(Envelope::with_proxy(parcel)),
-                    None => match Pin::new(&mut self.ctx.mailbox).poll_next(cx) {
-                        Poll::Ready(envelope) => envelope,
-                        Poll::Pending => None,
-                    },
-                };
-            }
-            // Handled in its place: a panic must not drop it while unwinding.
-            let Some(envelope) = self.taken.as_mut() else {
-                return true;
+            // It is there already if it was taken at the last moment before an idle end. Handled in its place: a panic
+            // must not drop it while unwinding.
+            let envelope = match &mut self.taken {
+                Some(taken) => taken,
+                none => {
+                    let leftover = self.agenda.as_mut().and_then(|agenda| agenda.leftovers.pop_front());
+                    let next = match leftover {
+                        Some(parcel) => Envelope::with_proxy(parcel),
+                        None => match Pin::new(&mut self.ctx.mailbox).poll_next(cx) {
+                            Poll::Ready(Some(envelope)) => envelope,
+                            Poll::Ready(None) | Poll::Pending => return true,
+                        },
+                    };
+                    none.insert(next)
+                }
             };
             budget.step();
             envelope.handle(&mut self.act, &mut self.ctx);
