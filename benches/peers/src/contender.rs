@@ -1,0 +1,58 @@
+//! What every contender can do, so that the work is written once and is the same for all.
+
+use std::{rc::Rc, time::Duration};
+
+/// How long the sessions of a run last.
+#[derive(Clone)]
+pub(crate) struct Limits {
+    /// By the number of the session.
+    pub(crate) idle: Rc<dyn Fn(usize) -> Duration>,
+    pub(crate) max_age: Duration,
+    /// Between two sweeps, for those who sweep.
+    pub(crate) sweep: Duration,
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+impl Limits {
+    /// Nobody expires while it is measured, but everybody could.
+    pub(crate) fn long() -> Self {
+        Self::idle(|_| Duration::from_secs(3600))
+    }
+
+    pub(crate) fn idle(idle: impl Fn(usize) -> Duration + 'static) -> Self {
+        Self { idle: Rc::new(idle), max_age: DAY, sweep: Duration::from_secs(1) }
+    }
+}
+
+/// The key of a session.
+pub(crate) fn key(index: usize) -> String {
+    format!("user:{index}")
+}
+
+/// A way to keep sessions by key, each of which ends when it is idle or too old.
+///
+/// Everything runs on one thread, inside an actix system, which is a tokio runtime of one thread.
+pub(crate) trait Contender: Sized + 'static {
+    /// The way to one session.
+    type Address: Clone + 'static;
+
+    /// Nothing is live.
+    async fn start(limits: Limits) -> Self;
+
+    /// The session of this number, opened if it is not live.
+    async fn open(&self, index: usize) -> Self::Address;
+
+    /// A message without an answer. The session has [handled](crate::ledger::handled) it when it
+    /// has added `n`, and its idle time begins anew.
+    fn tell(&self, to: &Self::Address, n: u64);
+
+    /// A message with an answer: the sum of what was told.
+    async fn ask(&self, to: &Self::Address, n: u64) -> u64;
+
+    /// Ends a session and forgets its key; returns when both are done.
+    async fn end(&self, index: usize);
+
+    /// How many keys are live.
+    fn live(&self) -> usize;
+}

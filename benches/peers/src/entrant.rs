@@ -1,0 +1,79 @@
+//! The contenders by name, and what each takes part in.
+
+use actix::System;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    contender::Contender,
+    contenders::{
+        bare_actix::BareActix, kameo::Kameo, moka::Moka, ractor::Ractor, reset_by_hand::ResetByHand,
+        session_actors::SessionActors, sweep::Sweep, tokio_task::TokioTask,
+    },
+    work::{Figure, Scale, Work},
+};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Entrant {
+    SessionActors,
+    /// The floor: no timers.
+    BareActix,
+    /// The floor, with some other timer in the process.
+    BareActixTimer,
+    ResetByHand,
+    TokioTask,
+    Ractor,
+    Kameo,
+    Sweep,
+    Moka,
+}
+
+impl Entrant {
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::SessionActors => "session-actors",
+            Self::BareActix => "bare actix, no timers",
+            Self::BareActixTimer => "bare actix, a timer elsewhere",
+            Self::ResetByHand => "actix, timer reset by hand",
+            Self::TokioTask => "tokio task, `select!`",
+            Self::Ractor => "ractor",
+            Self::Kameo => "kameo",
+            Self::Sweep => "`DashMap`, swept",
+            Self::Moka => "moka",
+        }
+    }
+
+    /// Why it sits out a row.
+    pub(crate) fn sits_out(self, work: Work) -> Option<&'static str> {
+        match (self, work) {
+            (Self::BareActix | Self::BareActixTimer, Work::Expire | Work::Storm) => Some("nothing ends by itself"),
+            (Self::BareActixTimer, Work::Rest) => Some("as without"),
+            (Self::Moka, Work::Storm) => Some("its entries go with its maintenance"),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn run(self, work: Work, scale: Scale) -> Result<Vec<Figure>, String> {
+        if let Some(why) = self.sits_out(work) {
+            return Err(format!("{} has no part in {work:?}: {why}", self.title()));
+        }
+        match self {
+            Self::SessionActors => measure::<SessionActors>(work, scale),
+            Self::BareActix => measure::<BareActix>(work, scale),
+            Self::BareActixTimer => System::new().block_on(async {
+                actix::spawn(tokio::time::sleep(std::time::Duration::from_secs(24 * 3600)));
+                work.run::<BareActix>(scale).await
+            }),
+            Self::ResetByHand => measure::<ResetByHand>(work, scale),
+            Self::TokioTask => measure::<TokioTask>(work, scale),
+            Self::Ractor => measure::<Ractor>(work, scale),
+            Self::Kameo => measure::<Kameo>(work, scale),
+            Self::Sweep => measure::<Sweep>(work, scale),
+            Self::Moka => measure::<Moka>(work, scale),
+        }
+    }
+}
+
+fn measure<C: Contender>(work: Work, scale: Scale) -> Result<Vec<Figure>, String> {
+    System::new().block_on(work.run::<C>(scale))
+}

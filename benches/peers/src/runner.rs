@@ -1,0 +1,90 @@
+//! Runs every row of every contender in a process of its own, in turns.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use clap::ValueEnum;
+
+use crate::{Run, entrant::Entrant, report, work::Figure, work::Work};
+
+/// The runs of each figure: by row, name of the figure, contender.
+pub(crate) type Runs = BTreeMap<(Work, String), BTreeMap<Entrant, Measured>>;
+
+pub(crate) struct Measured {
+    pub(crate) unit: String,
+    pub(crate) values: Vec<f64>,
+}
+
+impl Measured {
+    fn sorted(&self) -> Vec<f64> {
+        let mut values = self.values.clone();
+        values.sort_by(f64::total_cmp);
+        values
+    }
+
+    pub(crate) fn median(&self) -> f64 {
+        let sorted = self.sorted();
+        let middle = sorted.len() / 2;
+        if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
+    }
+
+    /// Lowest and highest.
+    pub(crate) fn spread(&self) -> (f64, f64) {
+        let sorted = self.sorted();
+        (sorted[0], sorted[sorted.len() - 1])
+    }
+}
+
+pub(crate) fn run(options: &Run) -> Result<(), String> {
+    let rounds = options.rounds.unwrap_or(if options.short { 1 } else { 5 });
+    let rows = chosen(&options.rows);
+    let entrants = chosen(&options.entrants);
+    let mut runs = Runs::new();
+    for row in rows {
+        for round in 1..=rounds {
+            for entrant in entrants.iter().filter(|entrant| entrant.sits_out(row).is_none()) {
+                eprintln!("{row:?}, round {round} of {rounds}: {}", entrant.title());
+                for figure in one(row, *entrant, options.short)? {
+                    let Figure { name, value, unit } = figure;
+                    let measured = runs.entry((row, name)).or_default().entry(*entrant);
+                    measured.or_insert_with(|| Measured { unit, values: Vec::new() }).values.push(value);
+                }
+            }
+        }
+    }
+    let table = report::markdown(&runs, rounds, options.short);
+    println!("{table}");
+    if let Some(folder) = options.out.clone().or_else(|| (!options.short).then(|| PathBuf::from("benches"))) {
+        let file = folder.join("RESULTS.md");
+        fs::write(&file, table).map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
+        report::picture(&runs, &folder.join("RESULTS.svg"))?;
+    }
+    Ok(())
+}
+
+fn chosen<T: ValueEnum + Clone>(named: &[T]) -> Vec<T> {
+    if named.is_empty() { T::value_variants().to_vec() } else { named.to_vec() }
+}
+
+/// In a process of its own.
+fn one(row: Work, entrant: Entrant, short: bool) -> Result<Vec<Figure>, String> {
+    let name = |value: Option<clap::builder::PossibleValue>| value.map(|value| value.get_name().to_owned());
+    let words = [name(row.to_possible_value()), name(entrant.to_possible_value())];
+    let program = env::current_exe().map_err(|error| format!("this program cannot be found: {error}"))?;
+    let output = Command::new(program)
+        .arg("one")
+        .args(words.into_iter().flatten())
+        .args(short.then_some("--short"))
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| format!("{} cannot be started: {error}", entrant.title()))?;
+    if !output.status.success() {
+        return Err(format!("{} failed at {row:?}: {}", entrant.title(), output.status));
+    }
+    serde_json::from_slice(&output.stdout)
+        .map_err(|error| format!("{} at {row:?} printed no figures: {error}", entrant.title()))
+}

@@ -1,0 +1,40 @@
+//! Whole lives: opened, used once, ended.
+
+use std::time::Instant;
+
+use super::{Figure, Scale, each};
+use crate::contender::{Contender, Limits};
+
+pub(super) async fn open<C: Contender>(scale: Scale) -> Result<Vec<Figure>, String> {
+    let count = scale.pick(200_000, 2_000);
+    let contender = C::start(Limits::long()).await;
+    let mut kept = Vec::with_capacity(count);
+    let begin = Instant::now();
+    for index in 0..count {
+        let session = contender.open(index).await;
+        contender.ask(&session, 1).await;
+        kept.push(session);
+    }
+    let figure = Figure::new("", each(begin, count), "ns a session");
+    if contender.live() != count {
+        return Err(format!("{} of {count} are live", contender.live()));
+    }
+    Ok(vec![figure])
+}
+
+pub(super) async fn churn<C: Contender>(scale: Scale) -> Result<Vec<Figure>, String> {
+    let count = scale.pick(200_000, 2_000);
+    let contender = C::start(Limits::long()).await;
+    let begin = Instant::now();
+    for index in 0..count {
+        let session = contender.open(index).await;
+        contender.ask(&session, 1).await;
+        drop(session);
+        contender.end(index).await;
+    }
+    let figure = Figure::new("", each(begin, count), "ns a life");
+    if contender.live() != 0 {
+        return Err(format!("{} are left", contender.live()));
+    }
+    Ok(vec![figure])
+}

@@ -1,0 +1,122 @@
+//! The work, the same for every contender.
+
+mod expire;
+mod lives;
+mod messages;
+mod rest;
+mod storm;
+
+use serde::{Deserialize, Serialize};
+
+use crate::contender::Contender;
+
+/// A row of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Work {
+    /// Messages to one live session.
+    Hot,
+    /// Rounds over many live sessions.
+    Spread,
+    /// Round trips to one session.
+    Reply,
+    /// Sessions opened, and their first message handled.
+    Open,
+    /// Open, one message, end.
+    Churn,
+    /// Bytes of an idle live session.
+    Rest,
+    /// How late sessions end.
+    Expire,
+    /// All sessions expire in the same instant.
+    Storm,
+}
+
+/// How much of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Scale {
+    Full,
+    /// So that it cannot rot: seconds instead of minutes, and the figures mean nothing.
+    Short,
+}
+
+impl Scale {
+    fn pick(self, full: usize, short: usize) -> usize {
+        match self {
+            Self::Full => full,
+            Self::Short => short,
+        }
+    }
+}
+
+/// One figure of one run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Figure {
+    /// Of several of one row; empty if there is one.
+    pub(crate) name: String,
+    pub(crate) value: f64,
+    pub(crate) unit: String,
+}
+
+impl Figure {
+    fn new(name: &str, value: f64, unit: &str) -> Self {
+        Self { name: name.into(), value, unit: unit.into() }
+    }
+}
+
+impl Work {
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Hot => "hot",
+            Self::Spread => "spread",
+            Self::Reply => "reply",
+            Self::Open => "open",
+            Self::Churn => "churn",
+            Self::Rest => "rest",
+            Self::Expire => "expire",
+            Self::Storm => "storm",
+        }
+    }
+
+    pub(crate) fn describes(self) -> &'static str {
+        match self {
+            Self::Hot => "1,000,000 messages to one live session, a thousand queued at a time.",
+            Self::Spread => "10 rounds over 100,000 live sessions, a message for each queued at a time.",
+            Self::Reply => "200,000 round trips to one session, one after the other.",
+            Self::Open => "200,000 sessions opened by key, the first message of each answered.",
+            Self::Churn => "Open, one message answered, end; 200,000 times, one after the other.",
+            Self::Rest => {
+                "Memory of an idle live session, all that keeps it by key included, as the allocator counts it."
+            }
+            Self::Expire => "100,000 sessions whose idle times are spread over ten seconds: how late they end.",
+            Self::Storm => {
+                "1,000,000 sessions expire in the same instant, while a hundred others get a request each millisecond."
+            }
+        }
+    }
+
+    pub(crate) async fn run<C: Contender>(self, scale: Scale) -> Result<Vec<Figure>, String> {
+        match self {
+            Self::Hot => messages::hot::<C>(scale).await,
+            Self::Spread => messages::spread::<C>(scale).await,
+            Self::Reply => messages::reply::<C>(scale).await,
+            Self::Open => lives::open::<C>(scale).await,
+            Self::Churn => lives::churn::<C>(scale).await,
+            Self::Rest => rest::rest::<C>(scale).await,
+            Self::Expire => expire::expire::<C>(scale).await,
+            Self::Storm => storm::storm::<C>(scale).await,
+        }
+    }
+}
+
+/// Nanoseconds for each of `count`.
+fn each(begin: std::time::Instant, count: usize) -> f64 {
+    begin.elapsed().as_secs_f64() * 1e9 / count as f64
+}
+
+/// Of sorted values.
+fn percentile(sorted: &[f64], percent: f64) -> f64 {
+    let last = sorted.len().saturating_sub(1);
+    let at = (percent / 100.0 * last as f64).round() as usize;
+    sorted.get(at).copied().unwrap_or(f64::NAN)
+}
