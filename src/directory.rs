@@ -42,11 +42,33 @@ pub(crate) struct Route<A: Session> {
 enum Entry<A: Session> {
     /// Starting or active: what `open`, `get` and `send` lead to. Leaves to `Ending`, or is undone.
     Open(Route<A>),
-    /// Out of the directory for every reader, kept because its predecessor is not done: it still
-    /// holds the key's slot, and its end is not published. Leaves to absent or `Waiting`.
-    Ending,
-    /// The successor of one that is ending; its mail is buffered. Leaves to `Open`.
-    Waiting(Route<A>, Box<Start<A>>),
+    /// `Ending`, without a successor: out of the directory for every reader, kept because its
+    /// predecessor is not done: it still holds the key's slot, and its end is not published. Leaves
+    /// to absent or `Waiting`.
+    ///
+    /// `Waiting`, with one, whose mail is buffered. Leaves to `Open`. Boxed, and no variant of its
+    /// own, because it is rare and every key pays for the size of an entry.
+    Ending(Option<Box<Successor<A>>>),
+}
+
+/// Waits for its predecessor's end.
+struct Successor<A: Session> {
+    route: Route<A>,
+    start: Box<Start<A>>,
+}
+
+impl<A: Session> Entry<A> {
+    fn waiting(route: Route<A>, start: Box<Start<A>>) -> Self {
+        Self::Ending(Some(Box::new(Successor { route, start })))
+    }
+
+    /// What the key leads to.
+    fn route(&self) -> Option<&Route<A>> {
+        match self {
+            Self::Open(route) => Some(route),
+            Self::Ending(successor) => successor.as_ref().map(|successor| &successor.route),
+        }
+    }
 }
 
 /// What became of an attempt to open a key.
@@ -70,30 +92,25 @@ pub(crate) enum Released<A: Session> {
 }
 
 pub(crate) struct Directory<A: Session> {
-    entries: DashMap<SessionKey, Entry<A>>,
+    // Keys come from outside; this hash is keyed at random, so that nobody can choose keys that collide.
+    entries: DashMap<SessionKey, Entry<A>, ahash::RandomState>,
     waiting: AtomicUsize,
 }
 
 impl<A: Session> Directory<A> {
     pub(crate) fn new() -> Self {
-        Self { entries: DashMap::new(), waiting: AtomicUsize::new(0) }
+        Self { entries: DashMap::default(), waiting: AtomicUsize::new(0) }
     }
 
     /// Uses the route of a key, if it has one, to look at it. Shared with other readers.
     pub(crate) fn with<T>(&self, key: &str, use_route: impl FnOnce(&Route<A>) -> T) -> Option<T> {
-        match &*self.entries.get(key)? {
-            Entry::Open(route) | Entry::Waiting(route, _) => Some(use_route(route)),
-            Entry::Ending => None,
-        }
+        self.entries.get(key)?.route().map(use_route)
     }
 
     /// Uses the route of a key, if it has one, to queue something: alone, because the mailbox's bound
     /// is checked and taken in two steps.
     pub(crate) fn with_alone<T>(&self, key: &str, use_route: impl FnOnce(&Route<A>) -> T) -> Option<T> {
-        match &*self.entries.get_mut(key)? {
-            Entry::Open(route) | Entry::Waiting(route, _) => Some(use_route(route)),
-            Entry::Ending => None,
-        }
+        self.entries.get_mut(key)?.route().map(use_route)
     }
 
     /// Opens a key by `route` unless it has a route already; `use_route` gets the one that counts.
@@ -108,21 +125,21 @@ impl<A: Session> Directory<A> {
         take_slot: impl FnOnce() -> Result<Option<Permit<A>>, Full>,
     ) -> Opened<A, T> {
         match self.entries.entry(key) {
-            Slot::Occupied(mut slot) => match slot.get_mut() {
-                Entry::Open(live) | Entry::Waiting(live, _) => {
+            Slot::Occupied(mut slot) => {
+                if let Some(live) = slot.get().route() {
                     let used = use_route(live);
                     drop(slot);
                     drop(route);
-                    Opened::Live(used, start)
+                    return Opened::Live(used, start);
                 }
-                Entry::Ending if !may_open() => Opened::Full(Full::Closed, route, start),
-                ending @ Entry::Ending => {
-                    let used = use_route(&route);
-                    *ending = Entry::Waiting(route, start);
-                    self.waiting.fetch_add(1, Ordering::Relaxed);
-                    Opened::Waits(used)
+                if !may_open() {
+                    return Opened::Full(Full::Closed, route, start);
                 }
-            },
+                let used = use_route(&route);
+                *slot.get_mut() = Entry::waiting(route, start);
+                self.waiting.fetch_add(1, Ordering::Relaxed);
+                Opened::Waits(used)
+            }
             Slot::Vacant(slot) => match take_slot() {
                 Ok(permit) => {
                     let used = use_route(&route);
@@ -145,9 +162,9 @@ impl<A: Session> Directory<A> {
             Entry::Open(route) if Arc::ptr_eq(&route.vitals, vitals) && quiet() => {}
             _ => return None,
         }
-        match mem::replace(&mut *entry, Entry::Ending) {
+        match mem::replace(&mut *entry, Entry::Ending(None)) {
             Entry::Open(route) => Some(route),
-            Entry::Ending | Entry::Waiting(..) => None,
+            Entry::Ending(_) => None,
         }
     }
 
@@ -165,17 +182,17 @@ impl<A: Session> Directory<A> {
             return false;
         };
         match (&mut *entry, made) {
-            (Entry::Waiting(..), unused) => {
+            (Entry::Ending(Some(_)), unused) => {
                 drop(entry);
                 forget(unused);
                 true
             }
-            (ending @ Entry::Ending, Some((route, start))) => {
-                *ending = Entry::Waiting(route, start);
+            (ending @ Entry::Ending(None), Some((route, start))) => {
+                *ending = Entry::waiting(route, start);
                 self.waiting.fetch_add(1, Ordering::Relaxed);
                 true
             }
-            (Entry::Ending | Entry::Open(_), unused) => {
+            (Entry::Ending(None) | Entry::Open(_), unused) => {
                 drop(entry);
                 forget(unused);
                 false
@@ -185,32 +202,29 @@ impl<A: Session> Directory<A> {
 
     /// The incarnation that was ending is done: removes the key, or lets the successor through.
     pub(crate) fn release(&self, key: &SessionKey) -> Released<A> {
-        match self.entries.entry(key.clone()) {
-            Slot::Occupied(mut slot) => match mem::replace(slot.get_mut(), Entry::Ending) {
-                Entry::Ending => {
-                    let removed = slot.remove_entry();
-                    drop(removed);
-                    Released::Nothing
-                }
-                Entry::Waiting(route, start) => {
-                    *slot.get_mut() = Entry::Open(route);
+        let mut successor = None;
+        let removed = self.entries.remove_if_mut(key.as_str(), |_, entry| match entry {
+            Entry::Open(_) => false,
+            Entry::Ending(waiting) => match waiting.take() {
+                None => true,
+                Some(next) => {
+                    let Successor { route, start } = *next;
+                    *entry = Entry::Open(route);
                     self.waiting.fetch_sub(1, Ordering::Relaxed);
-                    Released::Successor(start)
-                }
-                open @ Entry::Open(_) => {
-                    *slot.get_mut() = open;
-                    Released::Nothing
+                    successor = Some(start);
+                    false
                 }
             },
-            Slot::Vacant(_) => Released::Nothing,
-        }
+        });
+        drop(removed);
+        successor.map_or(Released::Nothing, Released::Successor)
     }
 
     /// Takes back an incarnation that could not be started. Its route is returned.
     pub(crate) fn undo(&self, vitals: &Arc<Vitals>) -> Option<Route<A>> {
         let removed = self.entries.remove_if(vitals.key().as_str(), |_, entry| match entry {
             Entry::Open(route) => Arc::ptr_eq(&route.vitals, vitals),
-            Entry::Ending | Entry::Waiting(..) => false,
+            Entry::Ending(_) => false,
         });
         match removed {
             Some((_, Entry::Open(route))) => Some(route),

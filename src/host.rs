@@ -135,7 +135,7 @@ impl<A: Session> Host<A> {
         vitals.set_expiry(lifecycle.fixed_end(&ruling.limits), None);
         let ctx = SessionContext::new(mailbox, Arc::clone(&vitals), permit, lifecycle, Arc::clone(&ruling));
         let task = SessionTask::new(act, ctx, leftovers);
-        hub.journal.opened(&vitals, ruling.limits, ruling.rule.clone());
+        hub.journal.opened(now, &vitals, ruling.limits, ruling.rule.clone());
         hub.eviction.add(&vitals);
         actix::spawn(task);
         // Last: a subscriber is foreign code.

@@ -106,11 +106,17 @@ impl Journal {
         })
     }
 
-    /// The session is live from here on: it is in the live set, and its phase is `Active`.
+    /// The present, on the clock of its events.
+    pub(crate) fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
+    /// The session is live from here on, which was found at `now`: it is in the live set, and its phase is `Active`.
     ///
     /// Its key must not be live already; its predecessor's `Ended` comes first.
-    pub(crate) fn opened(&self, vitals: &Arc<Vitals>, limits: EffectiveLimits, rule: AppliedRule) {
-        let published = self.transition(vitals.key(), vitals.id(), Some(vitals), EventKind::Opened { limits, rule });
+    pub(crate) fn opened(&self, now: Moment, vitals: &Arc<Vitals>, limits: EffectiveLimits, rule: AppliedRule) {
+        let kind = EventKind::Opened { limits, rule };
+        let published = self.transition(now, vitals.key(), vitals.id(), Some(vitals), kind);
         debug_assert!(published.is_some(), "{} was opened while its key was live, or after it had ended", vitals.key());
     }
 
@@ -118,13 +124,13 @@ impl Journal {
     /// told.
     ///
     /// Does nothing for a session that is not live, so that a guard may call it whether or not it has been called.
-    pub(crate) fn ended(&self, vitals: &Arc<Vitals>, ended: Ended) -> Option<Told> {
-        self.transition(vitals.key(), vitals.id(), Some(vitals), EventKind::Ended(ended))
+    pub(crate) fn ended(&self, now: Moment, vitals: &Arc<Vitals>, ended: Ended) -> Option<Told> {
+        self.transition(now, vitals.key(), vitals.id(), Some(vitals), EventKind::Ended(ended))
     }
 
     /// The session never came to be: its phase is `Ended`, and those who wait for it get an error.
     pub(crate) fn start_failed(&self, vitals: &Arc<Vitals>, error: String) -> Option<Told> {
-        self.transition(vitals.key(), vitals.id(), Some(vitals), EventKind::StartFailed { error })
+        self.transition(self.clock.now(), vitals.key(), vitals.id(), Some(vitals), EventKind::StartFailed { error })
     }
 
     /// Publishes any other event. `Draining` also sets the session's phase.
@@ -132,12 +138,12 @@ impl Journal {
     /// `StartFailed` drops those who wait for the session, as [`start_failed`](Self::start_failed) does, but cannot set
     /// its phase: who has no vitals at hand must have set it to `Ended` before, or a later
     /// [`await_end`](Self::await_end) waits for ever.
-    pub(crate) fn publish(&self, key: &SessionKey, id: SessionId, kind: EventKind) {
+    pub(crate) fn publish(&self, now: Moment, key: &SessionKey, id: SessionId, kind: EventKind) {
         debug_assert!(
             !matches!(kind, EventKind::Opened { .. } | EventKind::Ended(_)),
             "these have methods of their own"
         );
-        drop(self.transition(key, id, None, kind));
+        drop(self.transition(now, key, id, None, kind));
     }
 
     /// The only writer of the live set, the totals and the history, and of the phases with them (a session's task may
@@ -145,14 +151,12 @@ impl Journal {
     /// wait for it, if there was anything to publish.
     fn transition(
         &self,
+        now: Moment,
         key: &SessionKey,
         session: SessionId,
         vitals: Option<&Arc<Vitals>>,
         kind: EventKind,
     ) -> Option<Told> {
-        // The one reading of the clock for this event, before the lock: a paused clock has a lock of its own.
-        let now = self.clock.now();
-
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let mut removed = None;

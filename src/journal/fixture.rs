@@ -25,7 +25,7 @@ use crate::{
 
 /// The one place where these tests make vitals.
 pub(crate) fn vitals(key: &str, id: u64) -> Arc<Vitals> {
-    Arc::new(Vitals::new(SessionKey::new(key).unwrap(), SessionId::new(id), Arc::new(Clock::new())))
+    Arc::new(Vitals::new(SessionKey::new(key).unwrap(), SessionId::new(id)))
 }
 
 pub(crate) fn journal(history: usize) -> Arc<Journal> {
@@ -39,11 +39,11 @@ pub(crate) fn open(journal: &Journal, key: &str, id: u64) -> Arc<Vitals> {
 }
 
 pub(crate) fn opened(journal: &Journal, vitals: &Arc<Vitals>) {
-    journal.opened(vitals, EffectiveLimits::default(), AppliedRule::Default);
+    journal.opened(journal.now(), vitals, EffectiveLimits::default(), AppliedRule::Default);
 }
 
 pub(crate) fn end(journal: &Journal, vitals: &Arc<Vitals>) {
-    journal.ended(vitals, ended(EndReason::Closed));
+    journal.ended(journal.now(), vitals, ended(EndReason::Closed));
 }
 
 pub(crate) fn ended(reason: EndReason) -> Ended {
@@ -60,11 +60,16 @@ pub(crate) fn ended(reason: EndReason) -> Ended {
 }
 
 pub(crate) fn extend(journal: &Journal, vitals: &Vitals) {
-    journal.publish(vitals.key(), vitals.id(), EventKind::Extended { by: Duration::from_secs(1) });
+    journal.publish(journal.now(), vitals.key(), vitals.id(), EventKind::Extended { by: Duration::from_secs(1) });
 }
 
 pub(crate) fn drain(journal: &Journal, vitals: &Vitals) {
-    journal.publish(vitals.key(), vitals.id(), EventKind::Draining { reason: EndReason::Closed, in_flight: 1 });
+    journal.publish(
+        journal.now(),
+        vitals.key(),
+        vitals.id(),
+        EventKind::Draining { reason: EndReason::Closed, in_flight: 1 },
+    );
 }
 
 pub(crate) fn stats(journal: &Journal) -> Stats {

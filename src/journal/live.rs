@@ -20,18 +20,18 @@ use crate::{
 /// times that is few.
 #[derive(Default)]
 pub(super) struct LiveSet {
-    sessions: HashSet<ByKey>,
+    sessions: HashSet<ByKey, ahash::RandomState>,
     draining: HashSet<SessionId>,
 }
 
 impl LiveSet {
     /// Takes in a session and makes it `Active`. Not if its key is live, nor if it has ended before.
     pub(super) fn insert(&mut self, vitals: &Arc<Vitals>) -> bool {
-        if matches!(vitals.phase(), VitalPhase::Ended) || self.find(vitals.key().as_str()).is_some() {
+        if matches!(vitals.phase(), VitalPhase::Ended) || !self.sessions.insert(ByKey(Arc::clone(vitals))) {
             return false;
         }
         vitals.set_phase(VitalPhase::Active);
-        self.sessions.insert(ByKey(Arc::clone(vitals)))
+        true
     }
 
     /// Makes a session `Draining`, if it is live.
@@ -45,12 +45,15 @@ impl LiveSet {
     /// Takes out a session and makes it `Ended`. By identity: a late exit cannot take out its successor.
     #[must_use = "dropping vitals is foreign code, which must not run under the lock"]
     pub(super) fn remove(&mut self, vitals: &Arc<Vitals>) -> Option<Arc<Vitals>> {
-        let found = self.find(vitals.key().as_str())?;
-        if !Arc::ptr_eq(found, vitals) {
+        let ByKey(removed) = self.sessions.take(vitals.key().as_str())?;
+        if !Arc::ptr_eq(&removed, vitals) {
+            // Its successor's: back with it.
+            self.sessions.insert(ByKey(removed));
             return None;
         }
-        let ByKey(removed) = self.sessions.take(vitals.key().as_str())?;
-        self.draining.remove(&removed.id());
+        if !self.draining.is_empty() {
+            self.draining.remove(&removed.id());
+        }
         removed.set_phase(VitalPhase::Ended);
         Some(removed)
     }

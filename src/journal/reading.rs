@@ -108,8 +108,8 @@ impl Journal {
     /// follow, and say again what the infos may show already.
     pub(crate) fn snapshot(&self, live: LiveAt) -> Snapshot {
         let LiveAt { at, mut sessions } = live;
-        let now = self.clock.now();
+        let now = self.now();
         sessions.sort_unstable_by_key(|vitals| vitals.id());
-        Snapshot { at, sessions: sessions.iter().map(|vitals| vitals.info(now)).collect() }
+        Snapshot { at, sessions: sessions.iter().map(|vitals| vitals.info(&self.clock, now)).collect() }
     }
 }

@@ -78,13 +78,13 @@ fn stats_agree_with_events() {
     let journal = journal(8);
     let a = open(&journal, "a", 1);
     let b = open(&journal, "b", 2);
-    let report = |kind| journal.publish(a.key(), a.id(), kind);
+    let report = |kind| journal.publish(journal.now(), a.key(), a.id(), kind);
     report(EventKind::Warned { reason: EndReason::MaxAge, remaining: Duration::ZERO });
     report(EventKind::Extended { by: Duration::ZERO });
     report(EventKind::WouldEnd { reason: EndReason::MaxAge, busy: false });
     drain(&journal, &a);
     drain(&journal, &b);
-    journal.ended(&b, Ended { cut: 1, handed_over: 2, dropped: 3, ..ended(EndReason::Stuck) });
+    journal.ended(journal.now(), &b, Ended { cut: 1, handed_over: 2, dropped: 3, ..ended(EndReason::Stuck) });
     journal.start_failed(&vitals("c", 3), "no disk".into());
     let watches = [journal.watch(None), journal.watch(None)];
 
@@ -101,7 +101,7 @@ fn stats_agree_with_events() {
 #[tokio::test(start_paused = true)]
 async fn events_are_stamped_by_the_registrys_clock() {
     let journal = journal(8);
-    let started = journal.clock.wall(journal.clock.now());
+    let started = journal.clock.wall(journal.now());
     let mut watch = journal.watch(None);
     tokio::time::advance(Duration::from_secs(3_600)).await;
     open(&journal, "a", 1);
@@ -116,7 +116,7 @@ async fn events_are_stamped_by_the_registrys_clock() {
 async fn time_does_not_run_backwards_from_one_event_to_the_next() {
     let journal = journal(8);
     // As if another publisher had read the clock later and got the lock sooner.
-    let ahead = journal.clock.now().checked_add(Duration::from_secs(5)).unwrap();
+    let ahead = journal.now().checked_add(Duration::from_secs(5)).unwrap();
     journal.state.lock().latest = ahead;
     open(&journal, "a", 1);
 
@@ -135,7 +135,7 @@ fn who_waits_for_an_end_is_told_after_it_is_published() {
     let mut other = journal.await_end(&open(&journal, "b", 2));
     assert!(early.try_recv().is_err());
 
-    journal.ended(&a, ended(EndReason::MaxAge));
+    journal.ended(journal.now(), &a, ended(EndReason::MaxAge));
 
     assert_eq!(early.try_recv(), Ok(ended(EndReason::MaxAge)));
     assert_eq!(late.try_recv(), Ok(ended(EndReason::MaxAge)));
@@ -190,7 +190,7 @@ fn who_waits_for_what_is_over_hears_so_at_once() {
 
     let c = vitals("c", 3);
     let before = journal.await_end(&c);
-    journal.publish(c.key(), c.id(), EventKind::StartFailed { error: "no disk".into() });
+    journal.publish(journal.now(), c.key(), c.id(), EventKind::StartFailed { error: "no disk".into() });
     assert!(closed(before));
     assert_eq!(journal.state.lock().waiters.sessions(), 0);
 }

@@ -4,7 +4,6 @@
 //! registry's *handle* (`handle.rs`) whose last drop shuts down.
 
 use std::{
-    hash::RandomState,
     mem,
     sync::{Arc, OnceLock, Weak, atomic::AtomicU64},
 };
@@ -64,7 +63,7 @@ pub(crate) struct Hub<A: Session> {
     pub(super) mailbox_capacity: usize,
     pub(super) next_id: AtomicU64,
     /// Spreads keys over hosts.
-    pub(super) spread: RandomState,
+    pub(super) spread: ahash::RandomState,
     handle: OnceLock<Weak<Handle<A>>>,
     /// The last estimate for refused openers.
     pub(super) estimate: Mutex<Option<(Moment, Option<Moment>)>>,
@@ -103,7 +102,7 @@ impl<A: Session> Hub<A> {
             factory,
             mailbox_capacity,
             next_id: AtomicU64::new(1),
-            spread: RandomState::new(),
+            spread: ahash::RandomState::new(),
             handle: OnceLock::new(),
             estimate: Mutex::new(None),
             clock,

@@ -227,7 +227,7 @@ impl<A: Session> SessionRegistry<A> {
     pub fn info(&self, key: impl IntoKey) -> Option<SessionInfo> {
         let hub = self.hub();
         let vitals = hub.journal.find(key.as_str())?;
-        Some(vitals.info(hub.clock.now()))
+        Some(vitals.info(&hub.clock, hub.clock.now()))
     }
 
     /// A picture of every live session, in the order they were opened.
@@ -236,7 +236,7 @@ impl<A: Session> SessionRegistry<A> {
         let now = hub.clock.now();
         let mut live = hub.journal.live();
         live.sort_unstable_by_key(|vitals| vitals.id());
-        live.iter().map(|vitals| vitals.info(now)).collect()
+        live.iter().map(|vitals| vitals.info(&hub.clock, now)).collect()
     }
 
     /// How many sessions are live.

@@ -1,9 +1,6 @@
 //! Opening: the way of a key to a running incarnation.
 
-use std::{
-    hash::BuildHasher,
-    sync::{Arc, atomic::Ordering},
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use actix::dev::channel::channel;
 
@@ -66,7 +63,7 @@ impl<A: Session> Hub<A> {
 
     pub(super) fn incarnation(self: &Arc<Self>, key: SessionKey, make: Option<Make<A>>) -> (Route<A>, Box<Start<A>>) {
         let id = SessionId::new(self.next_id.fetch_add(1, Ordering::Relaxed));
-        let vitals = Arc::new(Vitals::new(key, id, Arc::clone(&self.clock)));
+        let vitals = Arc::new(Vitals::new(key, id));
         let (sender, mailbox) = channel(self.mailbox_capacity);
         let start = Start::new(
             Arc::clone(self),
@@ -90,9 +87,13 @@ impl<A: Session> Hub<A> {
 
     /// Sends an incarnation to the host of its key, or to the next one that is alive.
     pub(crate) fn dispatch(this: &Arc<Self>, mut start: Box<Start<A>>) {
-        let home = start.key().map_or(0, |key| this.spread.hash_one(key.as_str()));
-        let hosts = this.hosts.len().max(1);
-        let home = usize::try_from(home % hosts as u64).unwrap_or(0);
+        let home = match this.hosts.len() {
+            0 | 1 => 0,
+            hosts => {
+                let hash = start.key().map_or(0, |key| this.spread.hash_one(key.as_str()));
+                usize::try_from(hash % hosts as u64).unwrap_or(0)
+            }
+        };
         for host in this.hosts[home..].iter().chain(&this.hosts[..home]) {
             match host.start(start) {
                 Ok(()) => return,

@@ -47,8 +47,6 @@ pub struct SessionContext<A: Session> {
     pub(super) permit: Permit<A>,
     /// What only some sessions need; a plain one never has it.
     pub(super) extras: Option<Box<Extras<A>>>,
-    /// Messages given to handlers.
-    pub(super) handled: u64,
     /// Something counted as activity since the task looked last.
     pub(super) activity: bool,
     /// Work began or ended since the task looked last.
@@ -134,7 +132,6 @@ impl<A: Session> SessionContext<A> {
             vitals,
             permit,
             extras: None,
-            handled: 0,
             activity: false,
             progress: false,
             holding: false,

@@ -13,6 +13,7 @@ use super::{
     vitals::VitalPhase,
 };
 use crate::{event::EndReason, event::EventKind, moment::Moment};
+use actix::dev::Envelope;
 use futures_core::Stream;
 
 /// What the task does next.
@@ -25,7 +26,13 @@ pub(super) enum Decision {
 
 impl<A: Session> Body<A> {
     /// Does whatever is due at `now`.
-    pub(super) fn decide(&mut self, now: Moment, mailbox_empty: bool, cx: &mut Context<'_>) -> Decision {
+    pub(super) fn decide(
+        &mut self,
+        now: Moment,
+        mailbox_empty: bool,
+        cx: &mut Context<'_>,
+        taken: &mut Option<Envelope<A>>,
+    ) -> Decision {
         // Whoever opened the key has touched it there.
         self.ctx.lifecycle.activity(self.ctx.vitals.last_activity());
         let mut load = self.ctx.load(mailbox_empty);
@@ -36,7 +43,7 @@ impl<A: Session> Body<A> {
                 EndReason::Shutdown => self.ctx.hub().shutdown.deadline().map(|at| self.ctx.hub().clock.moment(at)),
                 _ => self.drain_until(now),
             };
-            again |= self.begin_drain(reason, until, load);
+            again |= self.begin_drain(now, reason, until, load);
         }
         while !again {
             let limits = self.ctx.ruling.limits;
@@ -44,26 +51,26 @@ impl<A: Session> Body<A> {
                 Action::Rest => break,
                 Action::Warn { reason, remaining } => {
                     self.ctx.vitals.set_warned();
-                    self.publish(EventKind::Warned { reason, remaining });
+                    self.publish(now, EventKind::Warned { reason, remaining });
                     let warning = Warning { reason, remaining };
                     self.act.warned(warning, &mut self.ctx);
                     again = true;
                 }
                 Action::WouldEnd { reason, busy } => {
-                    self.publish(EventKind::WouldEnd { reason, busy });
+                    self.publish(now, EventKind::WouldEnd { reason, busy });
                 }
                 // The budget was spent before the mailbox was seen empty: what is in it comes first.
                 Action::Consult if !mailbox_empty && !self.ctx.lifecycle.is_too_old(now, &limits) => break,
                 // Nobody calls off max age.
                 Action::Consult if !mailbox_empty => {
-                    again = self.begin_drain(EndReason::MaxAge, self.drain_until(now), load);
+                    again = self.begin_drain(now, EndReason::MaxAge, self.drain_until(now), load);
                 }
                 Action::Consult => {
-                    again = !self.goes_idle(now, cx);
+                    again = !self.goes_idle(now, cx, taken);
                     if !again {
                         // The hook may have begun something, a goodbye: it has until the end of the drain.
                         load = self.ctx.load(true);
-                        again = self.announce_drain(EndReason::IdleTimeout, load);
+                        again = self.announce_drain(now, EndReason::IdleTimeout, load);
                     }
                 }
                 Action::Drain { reason } => {
@@ -72,10 +79,10 @@ impl<A: Session> Body<A> {
                         EndReason::Stuck => Some(now),
                         _ => self.drain_until(now),
                     };
-                    again = self.begin_drain(reason, until, load);
+                    again = self.begin_drain(now, reason, until, load);
                 }
                 // What the last piece of work sent to its own session came after the look at the mailbox.
-                Action::End { hard: false, .. } if self.mail_has_come(cx) => again = true,
+                Action::End { hard: false, .. } if self.mail_has_come(cx, taken) => again = true,
                 Action::End { reason, hard } => return Decision::End(End::new(reason, hard)),
             }
         }
@@ -90,11 +97,11 @@ impl<A: Session> Body<A> {
 
     /// The idle deadline has passed: asks the session, then leaves the directory unless somebody
     /// came in at the last moment. True if it has left.
-    fn goes_idle(&mut self, now: Moment, cx: &mut Context<'_>) -> bool {
+    fn goes_idle(&mut self, now: Moment, cx: &mut Context<'_>, taken: &mut Option<Envelope<A>>) -> bool {
         match self.act.expiring(&mut self.ctx) {
             Expiry::Extend(by) if !by.is_zero() => {
                 self.ctx.lifecycle.extend(now, by);
-                self.publish(EventKind::Extended { by });
+                self.publish(now, EventKind::Extended { by });
                 return false;
             }
             Expiry::Extend(_) | Expiry::End => {}
@@ -105,13 +112,12 @@ impl<A: Session> Body<A> {
             return false;
         }
         let leftovers = self.agenda.as_ref().is_some_and(|agenda| !agenda.leftovers.is_empty());
-        if self.taken.is_some() || leftovers {
+        if taken.is_some() || leftovers {
             return false;
         }
         // Under the entry lock nobody can come in through the registry, so what is seen now is
         // final; who holds an `Addr` may still send, and that mail goes to the successor.
         let (mailbox, permit, vitals) = (&mut ctx.mailbox, &ctx.permit, &ctx.vitals);
-        let taken = &mut self.taken;
         let known = ctx.lifecycle.last_activity();
         let route = permit.hub().directory.leave_if(vitals, || {
             if let Poll::Ready(Some(envelope)) = Pin::new(mailbox).poll_next(cx) {
@@ -130,17 +136,17 @@ impl<A: Session> Body<A> {
     }
 
     /// Takes a message out of the mailbox, to be handled next, if there is one.
-    fn mail_has_come(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.taken.is_none()
+    fn mail_has_come(&mut self, cx: &mut Context<'_>, taken: &mut Option<Envelope<A>>) -> bool {
+        if taken.is_none()
             && let Poll::Ready(envelope) = Pin::new(&mut self.ctx.mailbox).poll_next(cx)
         {
-            self.taken = envelope;
+            *taken = envelope;
         }
-        self.taken.is_some()
+        taken.is_some()
     }
 
     /// Leaves the directory and finishes what there is. True if a hook was called.
-    fn begin_drain(&mut self, reason: EndReason, until: Option<Moment>, load: Load) -> bool {
+    fn begin_drain(&mut self, now: Moment, reason: EndReason, until: Option<Moment>, load: Load) -> bool {
         if self.ctx.lifecycle.is_draining() {
             // Only a shutdown brings the hard end nearer; the first reason stays.
             if reason == EndReason::Shutdown {
@@ -150,15 +156,15 @@ impl<A: Session> Body<A> {
         }
         self.leave();
         self.ctx.lifecycle.drain(reason, until);
-        self.announce_drain(reason, load)
+        self.announce_drain(now, reason, load)
     }
 
     /// Says that it drains, unless there is nothing to wait for. True if a hook was called.
-    fn announce_drain(&mut self, reason: EndReason, load: Load) -> bool {
+    fn announce_drain(&mut self, now: Moment, reason: EndReason, load: Load) -> bool {
         if load.at_rest {
             return false;
         }
-        self.publish(EventKind::Draining { reason, in_flight: self.in_flight() });
+        self.publish(now, EventKind::Draining { reason, in_flight: self.in_flight() });
         if reason == EndReason::Stuck {
             return false;
         }
@@ -192,9 +198,9 @@ impl<A: Session> Body<A> {
         self.ctx.lifecycle.wake_at(self.ctx.load(false), limits)
     }
 
-    fn publish(&self, kind: EventKind) {
+    fn publish(&self, now: Moment, kind: EventKind) {
         let vitals = &self.ctx.vitals;
         tracing::debug!(event = ?kind, "session");
-        self.ctx.hub().journal.publish(vitals.key(), vitals.id(), kind);
+        self.ctx.hub().journal.publish(now, vitals.key(), vitals.id(), kind);
     }
 }

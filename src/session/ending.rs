@@ -89,8 +89,6 @@ impl End {
 
 /// Ends the session. Never panics, whatever the user's code does.
 pub(super) fn finish<A: Session>(mut body: Body<A>, mut end: End) {
-    // What the task has not noted yet.
-    body.ctx.vitals.set_handled(body.ctx.handled);
     // A panic or an abort comes here straight away.
     if body.ctx.lifecycle.end_reason().is_none() {
         body.leave();
@@ -138,6 +136,8 @@ impl<A: Session> Body<A> {
 
 /// What is left when the actor is gone.
 struct Remains<A: Session> {
+    /// When it was over.
+    now: Moment,
     vitals: Arc<Vitals>,
     permit: Permit<A>,
     span: SessionSpan,
@@ -152,13 +152,13 @@ fn dismantle<A: Session>(body: Body<A>, end: &mut End) -> Remains<A> {
     let now = body.ctx.hub().clock.now();
     let in_flight = body.in_flight();
     let idle = body.idle(now);
-    let Body { act, ctx, agenda, taken, span, seen_empty, .. } = body;
-    let SessionContext { mailbox, vitals, permit, extras, handled, .. } = ctx;
+    let Body { act, ctx, agenda, span, seen_empty, .. } = body;
+    let SessionContext { mailbox, vitals, permit, extras, .. } = ctx;
     let (staged, replies) = match extras {
         Some(mut extras) => (mem::take(&mut extras.staged), Some(mem::take(&mut extras.replies))),
         None => (Vec::new(), None),
     };
-    let Agenda { waits, items, leftovers } = agenda.map(|agenda| *agenda).unwrap_or_default();
+    let Agenda { waits, items, leftovers, taken } = agenda.map(|agenda| *agenda).unwrap_or_default();
 
     // Tracked replies that are not cut, though they were in flight.
     let mut not_cut = 0;
@@ -188,7 +188,9 @@ fn dismantle<A: Session>(body: Body<A>, end: &mut End) -> Remains<A> {
     because(end.unserved(), || {
         // In the order in which they came: one that was taken out but not handled, what the
         // predecessor left, what is in the mailbox.
-        mail.extend(collect(|| end.note_panic(drop_quietly(taken))));
+        if taken.is_some() {
+            mail.extend(collect(|| end.note_panic(drop_quietly(taken))));
+        }
         mail.extend(leftovers);
         mail.extend(collect(|| end.note_panic(drop_quietly(mailbox))));
     });
@@ -196,18 +198,18 @@ fn dismantle<A: Session>(body: Body<A>, end: &mut End) -> Remains<A> {
         reason: end.reason,
         age: now.saturating_since(vitals.opened()),
         idle,
-        handled,
+        handled: vitals.handled(),
         cut: in_flight.saturating_sub(not_cut),
         handed_over: 0,
         dropped: 0,
         panic: end.panic.clone(),
     };
-    Remains { vitals, permit, span, mail, ended, seen_empty }
+    Remains { now, vitals, permit, span, mail, ended, seen_empty }
 }
 
 /// Steps 4 to 7.
 fn settle<A: Session>(remains: Remains<A>, end: End) {
-    let Remains { vitals, permit, span, mut mail, mut ended, seen_empty } = remains;
+    let Remains { now, vitals, permit, span, mut mail, mut ended, seen_empty } = remains;
     let hub = Arc::clone(permit.hub());
     let mut lost: Vec<Parcel<A>> = mail.extract_if(.., |parcel| parcel.is_abandoned()).collect();
     if !mail.is_empty() && !hub.has_successor(&vitals, &ended, seen_empty) {
@@ -218,7 +220,7 @@ fn settle<A: Session>(remains: Remains<A>, end: End) {
     // A subscriber that panics must not keep the end from being published.
     let _ = catch_unwind(AssertUnwindSafe(|| log(&span, &ended)));
     hub.note_end(&ended);
-    let waiters = hub.journal.ended(&vitals, ended);
+    let waiters = hub.journal.ended(now, &vitals, ended);
     hub.release(&vitals, mail, permit);
     // Whoever is told finds the slot free.
     drop(waiters);

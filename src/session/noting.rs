@@ -50,13 +50,10 @@ impl<A: Session> Body<A> {
             self.alarm_at = None;
             news = true;
         }
-        if ctx.message_handled {
-            vitals.set_handled(ctx.handled);
-            if ctx.lifecycle.message(now) {
-                // A virtual life begins as a real one does, also by a message that does not count.
-                news = true;
-                activity = true;
-            }
+        if ctx.message_handled && ctx.lifecycle.message(now) {
+            // A virtual life begins as a real one does, also by a message that does not count.
+            news = true;
+            activity = true;
         }
         if activity {
             vitals.set_activity(ctx.lifecycle.activity(now));

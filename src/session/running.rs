@@ -42,11 +42,13 @@ pub(super) struct Agenda<A: Session> {
     pub(super) items: Vec<Item<A>>,
     /// Mail of the predecessor's, handled before the session's own.
     pub(super) leftovers: VecDeque<Parcel<A>>,
+    /// Taken out of the mailbox by an earlier poll, at the last moment before an end: comes first.
+    pub(super) taken: Option<Envelope<A>>,
 }
 
 impl<A: Session> Default for Agenda<A> {
     fn default() -> Self {
-        Self { waits: Vec::new(), items: Vec::new(), leftovers: VecDeque::new() }
+        Self { waits: Vec::new(), items: Vec::new(), leftovers: VecDeque::new(), taken: None }
     }
 }
 
@@ -83,7 +85,7 @@ impl Budget {
 
 impl<A: Session> Body<A> {
     /// Runs the actor until it has nothing to do or the budget is spent.
-    pub(super) fn run(&mut self, cx: &mut Context<'_>, budget: &mut Budget) -> Ran {
+    pub(super) fn run(&mut self, cx: &mut Context<'_>, budget: &mut Budget, taken: &mut Option<Envelope<A>>) -> Ran {
         self.merge();
         // Each item that there is now is polled once for nothing; every further poll is a step.
         let mut free = self.agenda.as_ref().map_or(0, |agenda| agenda.items.len());
@@ -93,7 +95,7 @@ impl<A: Session> Body<A> {
             if self.poll_waits(cx, budget).is_pending() || self.ctx.is_stopping() {
                 return Ran { mailbox_empty: false, more: budget.is_spent() };
             }
-            let mailbox_empty = self.take_mail(cx, budget);
+            let mailbox_empty = self.take_mail(cx, budget, taken);
             if self.merge_urgent() {
                 from = 0;
             }
@@ -153,14 +155,14 @@ impl<A: Session> Body<A> {
     }
 
     /// Handles leftovers, then mail. True if there was no more.
-    fn take_mail(&mut self, cx: &mut Context<'_>, budget: &mut Budget) -> bool {
+    fn take_mail(&mut self, cx: &mut Context<'_>, budget: &mut Budget, taken: &mut Option<Envelope<A>>) -> bool {
         while self.ctx.waits == 0 && !self.ctx.is_stopping() {
             if budget.is_spent() {
                 return false;
             }
             // It is there already if it was taken at the last moment before an idle end. Handled in its place: a panic
             // must not drop it while unwinding.
-            let envelope = match &mut self.taken {
+            let envelope = match &mut *taken {
                 Some(taken) => taken,
                 none => {
                     let leftover = self.agenda.as_mut().and_then(|agenda| agenda.leftovers.pop_front());
@@ -176,7 +178,7 @@ impl<A: Session> Body<A> {
             };
             budget.step();
             envelope.handle(&mut self.act, &mut self.ctx);
-            self.taken = None;
+            *taken = None;
         }
         false
     }

@@ -72,8 +72,6 @@ pub(super) struct Body<A: Session> {
     pub(super) span: SessionSpan,
     /// Boxed on first use.
     pub(super) agenda: Option<Box<Agenda<A>>>,
-    /// Taken out of the mailbox: being handled, or next to be.
-    pub(super) taken: Option<Envelope<A>>,
     /// What the alarm is armed at; `None` when that has been seen to be due, or there is nothing.
     pub(super) alarm_at: Option<Moment>,
     pub(super) started: bool,
@@ -119,7 +117,6 @@ impl<A: Session> SessionTask<A> {
                 act,
                 span,
                 agenda,
-                taken: None,
                 alarm_at: None,
                 started: false,
                 asked_to_stop: false,
@@ -149,7 +146,12 @@ impl<A: Session> Future for SessionTask<A> {
             body.ctx.vitals.wake_with(cx.waker());
         }
 
-        let turn = catch_unwind(AssertUnwindSafe(|| body.turn(cx, this.alarm.as_mut())));
+        // Outside of what may unwind, or a message that panics would be dropped meanwhile.
+        let mut taken = body.agenda.as_mut().and_then(|agenda| agenda.taken.take());
+        let turn = catch_unwind(AssertUnwindSafe(|| body.turn(cx, this.alarm.as_mut(), &mut taken)));
+        if taken.is_some() {
+            body.agenda.get_or_insert_default().taken = taken;
+        }
         let end = match turn {
             Ok(Turn::Rest { more, wake_at }) => {
                 if let Some(deadline) = wake_at
@@ -173,7 +175,8 @@ impl<A: Session> Future for SessionTask<A> {
 }
 
 impl<A: Session> Body<A> {
-    fn turn(&mut self, cx: &mut Context<'_>, mut alarm: Pin<&mut Alarm>) -> Turn {
+    /// `taken` is what was taken out of the mailbox: being handled, or next to be.
+    fn turn(&mut self, cx: &mut Context<'_>, mut alarm: Pin<&mut Alarm>, taken: &mut Option<Envelope<A>>) -> Turn {
         // Whether something may be due although nothing happened.
         let mut due = mem::take(&mut self.undecided);
         let mut now = None;
@@ -191,7 +194,7 @@ impl<A: Session> Body<A> {
             self.poll_replies(cx, &mut of_replies);
         }
         loop {
-            let Ran { mailbox_empty, mut more } = self.run(cx, &mut budget);
+            let Ran { mailbox_empty, mut more } = self.run(cx, &mut budget, taken);
             self.seen_empty |= mailbox_empty;
             let unfinished = self.poll_replies(cx, &mut of_replies);
             // Not twice in a row, or replies that never rest would shut out the items in turn.
@@ -214,7 +217,7 @@ impl<A: Session> Body<A> {
                 return Turn::Rest { more, wake_at: None };
             }
             let moment = *now.get_or_insert_with(|| self.ctx.hub().clock.now());
-            match self.decide(moment, mailbox_empty, cx) {
+            match self.decide(moment, mailbox_empty, cx, taken) {
                 Decision::Rest => return Turn::Rest { more, wake_at: self.wake_at() },
                 Decision::Again if budget.step() => {
                     due = true;

@@ -124,7 +124,7 @@ impl<A: Session> SessionContext<A> {
     pub(super) fn begin_message(&mut self) {
         self.origin = Work::Counted;
         // Here, not at its end: a message that panics its session was taken all the same.
-        self.handled += 1;
+        self.vitals.count_handled();
         self.message_handled = true;
     }
 

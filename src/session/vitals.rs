@@ -60,7 +60,6 @@ pub(crate) struct Vitals {
     extended: AtomicU64,
     key: SessionKey,
     id: SessionId,
-    clock: Arc<Clock>,
     /// `None` until the session starts.
     ruling: Mutex<Option<Arc<Ruling>>>,
 }
@@ -76,11 +75,10 @@ impl std::fmt::Debug for Vitals {
 }
 
 impl Vitals {
-    pub(crate) fn new(key: SessionKey, id: SessionId, clock: Arc<Clock>) -> Self {
+    pub(crate) fn new(key: SessionKey, id: SessionId) -> Self {
         Self {
             key,
             id,
-            clock,
             waker: OnceLock::new(),
             ruling: Mutex::new(None),
             opened: AtomicU64::new(0),
@@ -208,10 +206,15 @@ impl Vitals {
         self.last_activity.store(at.nanos(), Ordering::Relaxed);
     }
 
-    /// How many messages were given to handlers.
+    /// One more message was given to a handler. Only the task writes it: a plain load and store.
     #[inline]
-    pub(crate) fn set_handled(&self, handled: u64) {
-        self.handled.store(handled, Ordering::Relaxed);
+    pub(crate) fn count_handled(&self) {
+        self.handled.store(self.handled() + 1, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn handled(&self) -> u64 {
+        self.handled.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_expiry(&self, fixed_end: Option<Moment>, extended: Option<Moment>) {
@@ -264,7 +267,7 @@ impl Vitals {
     }
 
     /// A picture of the session at `now`.
-    pub(crate) fn info(&self, now: Moment) -> SessionInfo {
+    pub(crate) fn info(&self, clock: &Clock, now: Moment) -> SessionInfo {
         let ruling = self.ruling.lock().clone();
         let (limits, rule) = match &ruling {
             Some(ruling) => (ruling.limits, ruling.rule.clone()),
@@ -284,12 +287,12 @@ impl Vitals {
                 VitalPhase::Draining | VitalPhase::Ended => Phase::Draining,
                 VitalPhase::Starting | VitalPhase::Active => Phase::Active,
             },
-            opened_at: self.clock.wall(opened),
+            opened_at: clock.wall(opened),
             age: since(opened),
             idle: if in_flight > 0 { Duration::ZERO } else { since(self.last_activity()) },
-            handled: self.handled.load(Ordering::Relaxed),
+            handled: self.handled(),
             in_flight,
-            busy_since: busy_since.map(|at| self.clock.wall(at)),
+            busy_since: busy_since.map(|at| clock.wall(at)),
             expires_in: self.expires_at().map(|at| at.saturating_since(now)),
             limits,
             rule,

@@ -1,5 +1,7 @@
 //! This crate.
 
+use std::time::Duration;
+
 use actix::prelude::*;
 use session_actors::{Limits as SessionLimits, Policy, SessionContext, SessionKey, SessionRegistry};
 
@@ -15,7 +17,8 @@ pub(crate) struct SessionActors {
 
 pub(crate) struct Live {
     session: Session,
-    idle: Option<std::time::Duration>,
+    /// Boxed, because the comparison of memory is not about this.
+    idle: Option<Box<Duration>>,
 }
 
 #[derive(Message)]
@@ -27,7 +30,7 @@ impl Actor for Live {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         // Only where each session has an idle time of its own.
-        if let Some(idle) = self.idle {
+        if let Some(idle) = self.idle.as_deref().copied() {
             ctx.set_limits(SessionLimits::new().idle_timeout(idle)).expect("limits that make sense");
         }
     }
@@ -66,7 +69,7 @@ impl Contender for SessionActors {
         if idle == (self.limits.idle)(0) {
             return self.registry.open(key(index)).expect("it opens");
         }
-        let make = move |_: &SessionKey| Live { session: Session::new(index), idle: Some(idle) };
+        let make = move |_: &SessionKey| Live { session: Session::new(index), idle: Some(Box::new(idle)) };
         self.registry.open_with(key(index), make).expect("it opens")
     }
 
