@@ -48,7 +48,13 @@ impl Gateway {
 /// A tail `{key:.*}` takes slashes as they are, and the router decodes `%2F` to one, so any key can be written.
 pub(crate) fn routes(app: &mut web::ServiceConfig) {
     app.app_data(web::QueryConfig::default().error_handler(bad_query))
-        .service(web::resource("/health").route(web::get().to(admin::health)).default_service(only("GET")))
+        .service(
+            web::resource("/health")
+                .route(web::get().to(admin::health))
+                // Some load balancers ask so.
+                .route(web::head().to(admin::health))
+                .default_service(only("GET, HEAD")),
+        )
         .service(
             web::resource("/hooks/{source}/{id:.*}")
                 .route(web::post().to(hooks::deliver))
@@ -71,10 +77,15 @@ fn only(allow: &'static str) -> Route {
     web::to(move || async move { Err::<HttpResponse, _>(GatewayError::WrongMethod { allow }) })
 }
 
-fn bad_query(error: QueryPayloadError, _: &HttpRequest) -> actix_web::Error {
+fn bad_query(error: QueryPayloadError, request: &HttpRequest) -> actix_web::Error {
     let message = match error {
         QueryPayloadError::Deserialize(error) => error.to_string(),
         error => error.to_string(),
     };
-    GatewayError::BadQuery(message).into()
+    // What it says of a value that is no number does not name the field.
+    let hint = match request.path() {
+        path if path.starts_with("/hooks/") => "; work_ms is a whole number of milliseconds",
+        _ => "",
+    };
+    GatewayError::BadQuery(format!("{message}{hint}")).into()
 }

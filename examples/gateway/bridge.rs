@@ -37,6 +37,9 @@ pub(crate) struct Bridge {
 
 /// Why the bridge comes down.
 enum Down {
+    /// The session has let the socket go, and says why: it need not be told. More than that: it may be ending, and what
+    /// is sent to it then would open its key again for nobody.
+    Dismissed(Farewell),
     /// This side ends it and says why.
     Farewell(Farewell),
     /// The peer sent a close frame, to be answered in kind.
@@ -66,12 +69,14 @@ impl Bridge {
     pub(crate) async fn run(mut self) {
         let Err(down) = self.carry().await;
         let why = match &down {
-            Down::Farewell(farewell) => farewell.reason,
+            Down::Dismissed(farewell) | Down::Farewell(farewell) => farewell.reason,
             Down::Left(_) => "left",
             Down::Gone(why) => why,
         };
         // First the session, so that it does not wait for a peer that takes its time to say goodbye.
-        self.session.do_send(Leave { socket: self.socket, why });
+        if !matches!(down, Down::Dismissed(_)) {
+            self.session.do_send(Leave { socket: self.socket, why });
+        }
         tracing::info!(socket = self.socket.0, why, "socket closed");
         self.come_down(down).await;
     }
@@ -85,8 +90,8 @@ impl Bridge {
             tokio::select! {
                 said = self.outgoing.recv() => match said {
                     Some(Outgoing::Event(text)) => self.write(&text).await?,
-                    Some(Outgoing::Close(farewell)) => return Err(Down::Farewell(farewell)),
-                    None => return Err(Down::Farewell(Farewell::FAILED)),
+                    Some(Outgoing::Close(farewell)) => return Err(Down::Dismissed(farewell)),
+                    None => return Err(Down::Dismissed(Farewell::FAILED)),
                 },
                 frame = self.frames.recv() => {
                     last_heard = Instant::now();
@@ -143,7 +148,7 @@ impl Bridge {
         let reason = match down {
             Down::Gone(_) => return,
             Down::Left(ref reason) => reason.as_ref().map(|reason| reason.code.into()),
-            Down::Farewell(farewell) => {
+            Down::Dismissed(farewell) | Down::Farewell(farewell) => {
                 if self.write(&farewell.event().to_json()).await.is_err() {
                     return;
                 }

@@ -116,6 +116,10 @@ impl ChatSession {
 
     /// The session is over: every socket is told why, behind all it has been told before.
     pub(crate) fn end(&mut self, reason: EndReason) {
+        if self.thinking > 0 {
+            let message = format!("slow replies that were not ready in time and will not come: {}", self.thinking);
+            self.broadcast(&ServerEvent::Error(FrameError { error: "replies_cut", message }));
+        }
         for socket in self.sockets.drain(..) {
             socket.close(Farewell::ended(reason));
         }

@@ -24,6 +24,8 @@ pub(crate) struct Config {
     pub(crate) hooks: HooksConfig,
     pub(crate) chat: ChatConfig,
     pub(crate) sessions: Policy,
+    /// What looks like a setting in the environment and is none.
+    pub(crate) unknown_variables: Vec<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -116,6 +118,7 @@ impl Config {
             hooks: section(&mut table, "hooks")?,
             chat: section(&mut table, "chat")?,
             sessions: section(&mut table, "sessions")?,
+            unknown_variables: Vec::new(),
         };
         if let Some(name) = table.keys().next() {
             return Err(ConfigError::UnknownSection { name: name.clone() });
@@ -134,13 +137,16 @@ impl Config {
             self.server.admin_token = Some(Secret::new(value));
         } else if let Some(source) = name.strip_prefix(SECRET_VARIABLE) {
             self.hooks.secrets.insert(source.to_lowercase(), Secret::new(value));
+        } else if name.starts_with("GATEWAY_") && name != "GATEWAY_CONFIG" {
+            // Not an error: Kubernetes sets such variables for a service that is called gateway.
+            self.unknown_variables.push(name.to_owned());
         }
         Ok(())
     }
 
     /// What no single field can tell. A secret that is set but empty would protect nothing, so it is an error.
     fn check(&self) -> Result<(), ConfigError> {
-        let Self { server, limits, hooks, chat, sessions: _ } = self;
+        let Self { server, limits, hooks, chat, sessions: _, unknown_variables: _ } = self;
         for (field, value) in [
             ("server.workers", server.workers),
             ("server.session_threads", server.session_threads),

@@ -31,7 +31,10 @@ pub(crate) enum GatewayError {
     TooLarge { limit: usize },
     #[error("this source must sign: send X-Hub-Signature-256 (GitHub: set the webhook's secret)")]
     SignatureMissing,
-    #[error("X-Hub-Signature-256 does not fit body and secret: use the same secret here and at the sender")]
+    #[error(
+        "X-Hub-Signature-256 does not fit body and secret: use the same secret here and at the sender, and the form \
+             sha256=<64 hexadecimal digits>"
+    )]
     SignatureWrong,
     #[error("this route wants the admin token: send Authorization: Bearer and the value of server.admin_token")]
     Unauthorized,

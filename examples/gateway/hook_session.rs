@@ -53,7 +53,7 @@ impl Delivery {
 /// The session's view of itself, which is the answer to a webhook.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct HookView {
-    pub(crate) session: SessionKey,
+    pub(crate) key: SessionKey,
     pub(crate) id: SessionId,
     pub(crate) limits: EffectiveLimits,
     pub(crate) received: Delivery,
@@ -74,14 +74,14 @@ impl HookSession {
     pub(crate) fn take(
         &mut self,
         received: Delivery,
-        (session, id, limits): (SessionKey, SessionId, EffectiveLimits),
+        (key, id, limits): (SessionKey, SessionId, EffectiveLimits),
     ) -> HookView {
         let duplicate = received.delivery.as_ref().is_some_and(|delivery| self.seen.contains(delivery));
         if !duplicate {
             self.count(&received);
         }
         let (deliveries, by_event) = (self.deliveries, self.by_event.clone());
-        HookView { session, id, limits, received, duplicate, deliveries, by_event }
+        HookView { key, id, limits, received, duplicate, deliveries, by_event }
     }
 
     fn count(&mut self, received: &Delivery) {

@@ -58,7 +58,7 @@ usage: gateway [FILE]          run, with the settings of FILE laid over the buil
 environment: GATEWAY_CONFIG (FILE, where none is given), GATEWAY_BIND, GATEWAY_ADMIN_TOKEN,
              GATEWAY_HOOK_SECRET_<SOURCE> (such as GATEWAY_HOOK_SECRET_GITHUB),
              RUST_LOG (to see each session end: info,session_actors=debug)
-Ctrl-C and SIGTERM drain: work in flight finishes, sockets are told. A second one ends at once.";
+Ctrl-C, SIGTERM and SIGHUP drain: work in flight finishes, sockets are told. A second one ends at once.";
 
 #[actix_web::main]
 async fn main() -> ExitCode {
@@ -106,7 +106,11 @@ async fn run(file: Option<PathBuf>) -> Result<ExitCode, Box<dyn Error>> {
     tokio::select! {
         report = server.drain() => {
             let ShutdownReport { drained, cut, cut_replies, unresponsive, .. } = report?;
-            tracing::info!(drained, cut, cut_replies, unresponsive, "drained");
+            if cut + cut_replies + unresponsive > 0 {
+                tracing::warn!(drained, cut, cut_replies, unresponsive, "drained, but not all work was finished in time");
+            } else {
+                tracing::info!(drained, "drained");
+            }
             Ok(ExitCode::SUCCESS)
         }
         again = signals::stop_requested() => {
@@ -122,13 +126,24 @@ fn greet(server: &Server) {
         Some(_) => ("admin routes want the bearer token", " -H 'Authorization: Bearer ...'"),
         None => ("admin routes are open to this machine; set GATEWAY_ADMIN_TOKEN to close them", ""),
     };
-    tracing::info!("listening on http://{addr}; {doors}");
+    let signed = match config.hooks.secrets.keys().map(String::as_str).collect::<Vec<_>>().join(", ") {
+        none if none.is_empty() => "no source of webhooks has to sign".into(),
+        sources => format!("these sources of webhooks have to sign: {sources}"),
+    };
+    tracing::info!("listening on http://{addr}; {doors}; {signed}");
+    for name in &config.unknown_variables {
+        tracing::warn!("{name} is no setting of this gateway and is ignored; see --help for those there are");
+    }
+    let signature = match config.hooks.secrets.contains_key("github") {
+        true => " -H 'X-Hub-Signature-256: sha256=...'",
+        false => "",
+    };
     println!(
         "\
 try:
   curl http://{addr}/health
   curl -N{token} http://{addr}/events
-  curl -H 'X-GitHub-Event: issues' -d '{{\"action\": \"opened\"}}' http://{addr}/hooks/github/octo/repo
+  curl -H 'X-GitHub-Event: issues'{signature} -d '{{\"action\": \"opened\"}}' http://{addr}/hooks/github/octo/repo
   curl{token} http://{addr}/sessions
   curl{token} -X DELETE http://{addr}/sessions/hook:github:octo/repo
   curl -d '{{}}' 'http://{addr}/hooks/demo/slow?work_ms=5000'    and Ctrl-C here meanwhile: it finishes first

@@ -68,7 +68,7 @@ pub(crate) struct FrameError {
 pub(crate) enum ServerEvent {
     /// The first frame of every socket.
     Joined {
-        session: SessionKey,
+        key: SessionKey,
         id: SessionId,
         socket: SocketId,
         sockets: usize,
@@ -107,7 +107,7 @@ pub(crate) enum ServerEvent {
     /// The session is ending and finishes the replies under way first.
     Draining {
         reason: EndReason,
-        message: &'static str,
+        message: String,
     },
     /// The last event of a socket; a close frame follows.
     Closed {
@@ -120,8 +120,7 @@ pub(crate) enum ServerEvent {
 impl ServerEvent {
     pub(crate) fn warning(reason: EndReason, remaining: Duration) -> Self {
         let remaining_ms = remaining.as_millis() as u64;
-        // To a tenth of a second: nobody wants to read "14s 998ms".
-        let spoken = humantime::format_duration(Duration::from_millis((remaining_ms + 50) / 100 * 100));
+        let spoken = spoken(remaining);
         let message = match reason {
             EndReason::IdleTimeout => format!("this session ends in {spoken} unless somebody says something"),
             _ => format!("this session ends in {spoken} whatever is said ({reason}); connect again for a new one"),
@@ -129,10 +128,22 @@ impl ServerEvent {
         Self::Warning { reason, remaining_ms, message }
     }
 
+    /// `left`: how long the replies under way have, if there is an end to it.
+    pub(crate) fn draining(reason: EndReason, left: Option<Duration>) -> Self {
+        let time = left.map_or_else(String::new, |left| format!(", for up to {}", spoken(left)));
+        let message = format!("this session is ending; replies under way are finished first{time}");
+        Self::Draining { reason, message }
+    }
+
     pub(crate) fn to_json(&self) -> String {
         // These types hold nothing that JSON cannot; were that to change, the client sees an empty object.
         serde_json::to_string(self).unwrap_or_else(|_| "{}".into())
     }
+}
+
+/// To a tenth of a second: nobody wants to read "14s 998ms".
+fn spoken(duration: Duration) -> humantime::FormattedDuration {
+    humantime::format_duration(Duration::from_millis((duration.as_millis() as u64 + 50) / 100 * 100))
 }
 
 /// Why a socket is closed by this side: the last event, then the close code.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use session_actors::{EndReason, Session, SessionContext, SessionKey, Warning};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::chat_session::{ChatSession, Join, JoinRefused, Leave, Say};
 use super::config::ChatConfig;
@@ -64,10 +64,11 @@ impl Session for GatewaySession {
         }
     }
 
-    fn draining(&mut self, reason: EndReason, _: &mut SessionContext<Self>) {
+    fn draining(&mut self, reason: EndReason, ctx: &mut SessionContext<Self>) {
+        let hard_end = ctx.expires_at();
         if let Some(chat) = self.chat() {
-            let message = "this session is ending; replies under way are finished first";
-            chat.broadcast(&ServerEvent::Draining { reason, message });
+            let left = hard_end.map(|at| at.saturating_duration_since(Instant::now()));
+            chat.broadcast(&ServerEvent::draining(reason, left));
         }
     }
 }
@@ -88,9 +89,9 @@ impl Handler<Join> for GatewaySession {
     type Result = Result<SessionAddr, JoinRefused>;
 
     fn handle(&mut self, Join { socket }: Join, ctx: &mut Self::Context) -> Self::Result {
-        let (session, id, limits) = (ctx.key().clone(), ctx.id(), ctx.limits());
+        let (key, id, limits) = (ctx.key().clone(), ctx.id(), ctx.limits());
         self.chat().ok_or(JoinRefused::NotAChat)?.join(socket, |socket, sockets, turns| ServerEvent::Joined {
-            session,
+            key,
             id,
             socket,
             sockets,

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: both ask the gateway to drain.
+//! Ctrl-C, SIGTERM and SIGHUP (the terminal went away): all ask the gateway to drain.
 
 use std::io;
 
@@ -9,9 +9,11 @@ pub(crate) async fn stop_requested() -> io::Result<&'static str> {
 
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     Ok(tokio::select! {
         _ = interrupt.recv() => "Ctrl-C",
         _ = terminate.recv() => "SIGTERM",
+        _ = hangup.recv() => "SIGHUP",
     })
 }
 

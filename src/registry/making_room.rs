@@ -50,7 +50,7 @@ impl<A: Session> Hub<A> {
             // While this looked for somebody, another newcomer may have taken its promise for its own.
             self.relieve();
             self.refused.fetch_add(1, Ordering::Relaxed);
-            return Err(OpenError::AtCapacity { limit, retry_after: self.retry_after() });
+            return Err(OpenError::AtCapacity { limit, retry_after: self.retry_after(limit) });
         };
         // Entered without a slot.
         let may_open = || !self.shutdown.begun();
@@ -144,7 +144,7 @@ impl<A: Session> Hub<A> {
     }
 
     /// When the next session is due to end.
-    fn retry_after(&self) -> Option<Duration> {
+    fn retry_after(&self, limit: usize) -> Option<Duration> {
         let now = self.clock.now();
         let known = self.estimate.lock().filter(|(made, _)| now.saturating_since(*made) < ESTIMATE_FOR);
         let next = match known {
@@ -152,6 +152,9 @@ impl<A: Session> Hub<A> {
             None => {
                 let next = self.journal.live().iter().filter_map(|vitals| vitals.expires_at()).min();
                 *self.estimate.lock() = Some((now, next));
+                // As often as the estimate is made, which is not for each who is refused.
+                let refused = self.refused.load(Ordering::Relaxed);
+                tracing::warn!(limit, refused, "session registry is full: whoever opens a session is refused");
                 next
             }
         };

@@ -7,7 +7,7 @@
 use std::{pin::pin, sync::Arc};
 
 use super::{caller::because, panics::drop_quietly, replies::Replies, traits::Session};
-use crate::{error::Unserved, registry::hub::Hub};
+use crate::{error::Unserved, key::SessionKey, registry::hub::Hub};
 
 /// What goes on, until it is dropped; counted by the capacity.
 struct Detached<A: Session> {
@@ -26,7 +26,7 @@ impl<A: Session> Drop for Detached<A> {
 }
 
 /// Lets them go on on this thread, to their end or to the deadline of a shutdown.
-pub(super) fn run_on<A: Session>(replies: Replies, hub: Arc<Hub<A>>, why: Unserved) {
+pub(super) fn run_on<A: Session>(replies: Replies, hub: Arc<Hub<A>>, key: SessionKey, why: Unserved) {
     hub.capacity.detach();
     // Made here, not in the task: one that is never polled gives its count back all the same.
     let mut detached = Detached { replies: Some(replies), hub: Arc::clone(&hub), why };
@@ -34,7 +34,10 @@ pub(super) fn run_on<A: Session>(replies: Replies, hub: Arc<Hub<A>>, why: Unserv
         let mut cut = pin!(hub.shutdown.passed());
         while let Some(replies) = detached.replies.as_mut() {
             tokio::select! {
-                made = replies.next() => if made.is_none() { return },
+                made = replies.next() => match made {
+                    Some(made) => made.log(Some(&key)),
+                    None => return,
+                },
                 () = &mut cut => return hub.shutdown.note_cut_replies(replies.len()),
             }
         }

@@ -22,6 +22,8 @@ use std::{
     time::Duration,
 };
 
+use tracing::field::display;
+
 use super::{
     caller::because,
     context::{SessionContext, State},
@@ -173,14 +175,14 @@ fn dismantle<A: Session>(body: Body<A>, end: &mut End) -> Remains<A> {
         let Some(mut replies) = replies.filter(|replies| !replies.is_empty()) else { return };
         // A thread that is being torn down has no runtime for them any more.
         if !end.aborted {
-            not_cut += replies.last_look();
+            not_cut += replies.last_look(vitals.key());
         }
         if end.cut_replies || replies.is_empty() {
             end.note_panic(drop_quietly(replies));
         } else {
             not_cut += replies.tracked();
             let hub = Arc::clone(permit.hub());
-            detached::run_on(replies, hub, end.unserved());
+            detached::run_on(replies, hub, vitals.key().clone(), end.unserved());
         }
     });
 
@@ -218,7 +220,7 @@ fn settle<A: Session>(remains: Remains<A>, end: End) {
     ended.handed_over = mail.len() as u64;
     ended.dropped = lost.len() as u64;
     // A subscriber that panics must not keep the end from being published.
-    let _ = catch_unwind(AssertUnwindSafe(|| log(&span, &ended)));
+    let _ = catch_unwind(AssertUnwindSafe(|| log(&span, &vitals, &ended)));
     hub.note_end(&ended);
     let waiters = hub.journal.ended(now, &vitals, ended);
     hub.release(&vitals, mail, permit);
@@ -232,14 +234,17 @@ fn settle<A: Session>(remains: Remains<A>, end: End) {
     });
 }
 
-fn log(span: &SessionSpan, ended: &Ended) {
+fn log(span: &SessionSpan, vitals: &Vitals, ended: &Ended) {
     let _entered = span.enter();
+    // Not twice: where the span is on, it has them.
+    let key = span.is_off().then(|| display(vitals.key()));
+    let id = span.is_off().then(|| display(vitals.id()));
     let Ended { reason, age, idle, handled, cut, handed_over, dropped, panic } = ended;
     if let Some(panic) = panic {
-        tracing::warn!(%reason, %panic, ?age, handled, cut, handed_over, dropped, "session ended");
+        tracing::warn!(key, id, %reason, %panic, ?age, handled, cut, handed_over, dropped, "session ended");
     } else if *cut > 0 || *dropped > 0 || *reason == EndReason::Evicted {
-        tracing::warn!(%reason, ?age, ?idle, handled, cut, handed_over, dropped, "session ended");
+        tracing::warn!(key, id, %reason, ?age, ?idle, handled, cut, handed_over, dropped, "session ended");
     } else {
-        tracing::debug!(%reason, ?age, ?idle, handled, handed_over, "session ended");
+        tracing::debug!(key, id, %reason, ?age, ?idle, handled, handed_over, "session ended");
     }
 }

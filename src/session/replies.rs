@@ -16,24 +16,36 @@ use actix::{ResponseFuture, dev::OneshotSender};
 use futures_core::ready;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::oneshot;
+use tracing::field::display;
 
 use super::{
     caller::Caller,
     items::Work,
     panics::{drop_quietly, panic_message},
 };
-use crate::error::Unserved;
+use crate::{error::Unserved, key::SessionKey};
 
 /// A reply in the making.
 type Running = Pin<Box<dyn Future<Output = Made>>>;
 
 /// A reply that is done, one way or the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Made {
     /// How its end counts.
     pub(crate) work: Work,
     /// Whether there was one. Otherwise it panicked, or its sender was let go.
-    pub(crate) answered: bool,
+    answered: bool,
+    panic: Option<String>,
+}
+
+impl Made {
+    /// Says so if it panicked; `key` is whose it was, if no span says it.
+    pub(crate) fn log(&self, key: Option<&SessionKey>) {
+        if let Some(panic) = &self.panic {
+            let key = key.map(display);
+            tracing::warn!(key, %panic, "a reply's future panicked: its caller is told, the session goes on");
+        }
+    }
 }
 
 /// The replies in the making of one session.
@@ -78,10 +90,11 @@ impl Replies {
 
     /// A last look when the actor is gone: what its hooks have answered, or taken with them, is
     /// known only now. Returns how many tracked ones were answered.
-    pub(crate) fn last_look(&mut self) -> u32 {
+    pub(crate) fn last_look(&mut self, key: &SessionKey) -> u32 {
         let mut cx = Context::from_waker(Waker::noop());
         let mut answered = 0;
         while let Some(made) = self.poll_done(&mut cx) {
+            made.log(Some(key));
             answered += u32::from(made.answered && made.work != Work::Clockwork);
         }
         answered
@@ -170,21 +183,20 @@ impl<T: 'static> Future for Reply<T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Made> {
         let this = self.get_mut();
-        let answered = match catch_unwind(AssertUnwindSafe(|| this.poll_source(cx))) {
+        let (answered, panic) = match catch_unwind(AssertUnwindSafe(|| this.poll_source(cx))) {
             Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(answered)) => answered,
+            Ok(Poll::Ready(answered)) => (answered, None),
             Err(payload) => {
                 let panic = panic_message(payload);
-                tracing::warn!(%panic, "a reply's future panicked: its caller is told, the session goes on");
                 if let Some(caller) = &this.caller {
-                    caller.tell(Unserved::ReplyPanicked { panic });
+                    caller.tell(Unserved::ReplyPanicked { panic: panic.clone() });
                 }
-                false
+                (false, Some(panic))
             }
         };
         drop_quietly(this.source.take());
         this.tx = None;
-        Poll::Ready(Made { work: this.work, answered })
+        Poll::Ready(Made { work: this.work, answered, panic })
     }
 }
 

@@ -17,6 +17,11 @@ impl SessionSpan {
         Self((!span.is_disabled()).then(|| span.into()))
     }
 
+    /// Whether it is not there to say whose an event is: a filter that lets only warnings through switches it off.
+    pub(crate) fn is_off(&self) -> bool {
+        self.0.is_none()
+    }
+
     pub(crate) fn enter(&self) -> Option<Entered<'_>> {
         self.0.as_ref().map(|span| span.enter())
     }

@@ -257,6 +257,7 @@ impl<A: Session> Body<A> {
                 return false;
             };
             budget.step();
+            made.log(self.span.is_off().then(|| self.ctx.vitals.key()));
             self.ctx.end_work(made.work);
         }
     }

@@ -110,7 +110,7 @@ async fn what_no_route_takes_is_answered_in_json() {
     gateway.get("/").await.is_error(404, "no_route");
     gateway.get("/session").await.is_error(404, "no_route");
     for (method, path, allow) in [
-        ("POST", "/health", "GET"),
+        ("POST", "/health", "GET, HEAD"),
         ("GET", "/hooks/github/x", "POST"),
         ("POST", "/ws/ada", "GET"),
         ("PUT", "/sessions/x", "GET, DELETE"),
@@ -120,4 +120,5 @@ async fn what_no_route_takes_is_answered_in_json() {
         assert_eq!(refused.header("Allow"), allow);
     }
     assert_eq!(gateway.get("/health").await.ok(), json!({ "status": "ok", "live": 0 }));
+    assert_eq!(gateway.request("HEAD", "/health").send().await.expect("an answer").status(), 200);
 }

@@ -12,7 +12,7 @@ const IDLE: &str = "[sessions]\nrules = [{ match = \"user:*\", idle_timeout = \"
 async fn two_sockets_share_one_session() {
     let gateway = TestGateway::start(LASTING);
     let (mut one, joined) = gateway.join("ada").await;
-    assert_eq!((&joined["session"], &joined["sockets"]), (&json!("user:ada"), &json!(1)));
+    assert_eq!((&joined["key"], &joined["sockets"]), (&json!("user:ada"), &json!(1)));
     let (mut two, also) = gateway.join("ada").await;
     assert_eq!((&also["id"], &also["sockets"]), (&joined["id"], &json!(2)));
     assert_eq!(one.event().await, json!({ "event": "socket_joined", "socket": also["socket"], "sockets": 2 }));
@@ -31,7 +31,7 @@ async fn two_sockets_share_one_session() {
     assert_eq!(gateway.server.gateway.registry.len(), 1);
 
     let (_three, joined) = gateway.join("Ada").await;
-    assert_eq!((&joined["session"], &joined["sockets"]), (&json!("user:Ada"), &json!(1)), "another user");
+    assert_eq!((&joined["key"], &joined["sockets"]), (&json!("user:Ada"), &json!(1)), "another user");
 }
 
 #[actix_web::test]
@@ -192,4 +192,43 @@ async fn a_chat_that_panics_closes_its_sockets_as_failed() {
     gateway.server.gateway.registry.get("user:ada").expect("live").do_send(Panic);
     assert_eq!(chat.closed().await, ("failed".into(), 1011));
     gateway.join("ada").await;
+}
+
+/// A bridge that was told goodbye used to answer with `Leave`, which came in behind `stopped`: the key was opened again
+/// for nobody, or the end was said to have lost a message.
+#[actix_web::test]
+async fn a_goodbye_to_its_sockets_opens_no_other_session_and_loses_nothing() {
+    let gateway = TestGateway::start("[sessions]\nidle_timeout = \"300ms\"");
+    let mut sockets = Vec::new();
+    for user in 0..10 {
+        for _ in 0..4 {
+            sockets.push(gateway.join(&format!("u{user}")).await.0);
+        }
+    }
+    for socket in &mut sockets {
+        assert_eq!(socket.closed().await, ("idle_timeout".into(), 1001));
+    }
+    for user in 0..10 {
+        let (mut socket, _) = gateway.join(&format!("v{user}")).await;
+        let answer = gateway.delete(&format!("/sessions/user:v{user}")).await.ok();
+        assert_eq!((&answer["ended"]["dropped"], &answer["ended"]["reason"]), (&json!(0), &json!("closed")));
+        assert_eq!(socket.closed().await, ("closed".into(), 1001));
+    }
+    let registry = &gateway.server.gateway.registry;
+    registry.shutdown(Duration::from_secs(5)).await.expect("it ends");
+    let stats = registry.stats();
+    assert_eq!((stats.opened, stats.messages_handed_over), (20, 0));
+}
+
+#[actix_web::test]
+async fn a_drain_says_how_long_it_takes_and_an_end_what_it_cut() {
+    let gateway = TestGateway::start("[sessions]\nmax_age = \"300ms\"\ndrain_timeout = \"200ms\"");
+    let (mut chat, _) = gateway.join("ada").await;
+    chat.say("/slow 30").await;
+    let draining = chat.until("draining").await;
+    assert_eq!(draining["message"], "this session is ending; replies under way are finished first, for up to 200ms");
+    let cut = chat.until("error").await;
+    assert_eq!(cut["error"], "replies_cut");
+    assert_eq!(cut["message"], "slow replies that were not ready in time and will not come: 1");
+    assert_eq!(chat.closed().await, ("max_age".into(), 1001));
 }

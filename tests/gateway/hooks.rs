@@ -23,7 +23,7 @@ async fn a_github_webhook_opens_a_session_that_ends_at_its_idle_time() {
     let request = gateway.request("POST", "/hooks/github/octo/repo");
     let request = request.insert_header(("X-GitHub-Event", "issues")).insert_header(("X-GitHub-Delivery", "d-1"));
     let view = answer(request.send_json(&json!({ "action": "opened" })).await.expect("an answer")).await.ok();
-    assert_eq!(view["session"], "hook:github:octo/repo");
+    assert_eq!(view["key"], "hook:github:octo/repo");
     assert_eq!(view["received"], json!({ "event": "issues", "action": "opened", "delivery": "d-1", "bytes": 19 }));
     assert_eq!(view["limits"]["idle_timeout"], "1s");
 

@@ -80,3 +80,11 @@ fn a_token_opens_the_door_to_other_machines() {
     let environment = [("GATEWAY_BIND", "0.0.0.0:8080"), ("GATEWAY_ADMIN_TOKEN", "open sesame")];
     parse("", &environment).expect("settings");
 }
+
+#[test]
+fn what_looks_like_a_setting_in_the_environment_and_is_none_is_told() {
+    let environment = ["GATEWAY_HOOK_SECRETS_GITHUB", "GATEWAY_CONFIG", "GATEWAY_BIND", "HOME"];
+    let environment = environment.map(|name| (name.to_owned(), "127.0.0.1:1".to_owned()));
+    let config = Config::parse("", "", environment).expect("settings");
+    assert_eq!(config.unknown_variables, ["GATEWAY_HOOK_SECRETS_GITHUB"]);
+}
