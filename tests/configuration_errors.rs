@@ -33,7 +33,7 @@ fn a_zero_is_refused_where_it_stands_and_told_to_be_never() {
             match = "hook:*"
             "#
         ),
-        r#"rules[2] "hook:*": idle_timeout is zero; write "never" to switch it off"#
+        r#"rule 2 "hook:*": idle_timeout is zero; write "never" to switch it off"#
     );
     for field in ["max_age", "max_busy", "warn_before"] {
         assert_eq!(
@@ -44,7 +44,7 @@ fn a_zero_is_refused_where_it_stands_and_told_to_be_never() {
     assert_eq!(refused(r#"ttl = "0s""#), r#"ttl is zero; write "never" to switch it off"#);
     assert_eq!(
         refused("[[rules]]\nmatch = \"a\"\nttl = { idle = \"1h\", max_age = \"0h\" }"),
-        r#"rules[1] "a": ttl.max_age is zero; write "never" to switch it off"#
+        r#"rule 1 "a": ttl.max_age is zero; write "never" to switch it off"#
     );
 }
 
@@ -75,12 +75,12 @@ fn a_warning_is_compared_in_each_rule_after_inheritance() {
     // The rule inherits the warning.
     assert_eq!(
         refused("warn_before = \"1m\"\n[[rules]]\nmatch = \"hook:*\"\nidle_timeout = \"30s\""),
-        r#"rules[1] "hook:*": warn_before (1m) is not below idle_timeout (30s); give warn_before a shorter time here, or write "never" for no warning"#
+        r#"rule 1 "hook:*": warn_before (1m) is not below idle_timeout (30s); give warn_before a shorter time here, or write "never" for no warning"#
     );
     // The rule inherits the limit.
     assert_eq!(
         refused("[[rules]]\nmatch = \"a\"\n[[rules]]\nmatch = \"b\"\nwarn_before = \"25h\"\nttl = \"never\""),
-        r#"rules[2] "b": warn_before (1day 1h) is not below max_age (1day); give warn_before a shorter time here, or write "never" for no warning"#
+        r#"rule 2 "b": warn_before (1day 1h) is not below max_age (1day); give warn_before a shorter time here, or write "never" for no warning"#
     );
     read("warn_before = \"1m\"\n[[rules]]\nmatch = \"a\"\nidle_timeout = \"30s\"\nwarn_before = \"never\"");
     read("warn_before = \"1m\"\n[[rules]]\nmatch = \"a\"\nidle_timeout = \"30s\"\nwarn_before = \"1s\"");
@@ -94,11 +94,11 @@ fn an_unknown_field_is_named_with_its_rule_and_its_neighbours() {
     );
     assert_eq!(
         refused("[[rules]]\nmatch = \"hook:*\"\nmax_sessions = 5"),
-        r#"rules[1] "hook:*": unknown field "max_sessions"; the fields here are match, ttl, idle_timeout, max_age, max_busy, warn_before, drain_timeout"#
+        r#"rule 1 "hook:*": unknown field "max_sessions"; the fields here are match, ttl, idle_timeout, max_age, max_busy, warn_before, drain_timeout"#
     );
     assert_eq!(
         refused("[[rules]]\nmach = \"hook:*\""),
-        r#"rules[1]: unknown field "mach"; the fields here are match, ttl, idle_timeout, max_age, max_busy, warn_before, drain_timeout"#
+        r#"rule 1: unknown field "mach"; the fields here are match, ttl, idle_timeout, max_age, max_busy, warn_before, drain_timeout"#
     );
     assert_eq!(
         refused(r#"ttl = { idle = "1h", age = "24h" }"#),
@@ -112,7 +112,7 @@ fn ttl_beside_what_it_is_short_for_is_refused() {
     assert_eq!(refused("ttl = \"1h\"\nidle_timeout = \"1h\""), format!("ttl stands beside idle_timeout, {instead}"));
     assert_eq!(
         refused("[[rules]]\nmatch = \"hook:*\"\nttl = \"1h\"\nmax_age = \"1h\""),
-        format!("rules[1] \"hook:*\": ttl stands beside max_age, {instead}")
+        format!("rule 1 \"hook:*\": ttl stands beside max_age, {instead}")
     );
     assert_eq!(refused("ttl = {}"), "ttl is an empty table; write idle, max_age or both into it");
 }
@@ -120,8 +120,8 @@ fn ttl_beside_what_it_is_short_for_is_refused() {
 #[test]
 fn an_empty_pattern_is_refused() {
     let instead = r#"is empty and matches no key; write a glob such as "hook:*", or "*" for every key"#;
-    assert_eq!(refused("[[rules]]\nmatch = \"a\"\n[[rules]]\nmatch = \"\""), format!("rules[2]: match {instead}"));
-    assert_eq!(refused(r#"exclude = ["main", ""]"#), format!("exclude[2]: this {instead}"));
+    assert_eq!(refused("[[rules]]\nmatch = \"a\"\n[[rules]]\nmatch = \"\""), format!("rule 2: match {instead}"));
+    assert_eq!(refused(r#"exclude = ["main", ""]"#), format!("exclude 2: this {instead}"));
 }
 
 #[test]
@@ -129,12 +129,12 @@ fn an_invalid_pattern_is_refused_with_the_place_in_it() {
     let instead = r#"write "*" for any text, "?" for one character, "[ab]" for one of a set, "[*]" or "[[]" for the character itself"#;
     assert_eq!(
         refused("[[rules]]\nmatch = \"hook:[\""),
-        format!(r#"rules[1] "hook:[": match is not a glob, invalid range pattern at character 6; {instead}"#)
+        format!(r#"rule 1 "hook:[": match is not a glob, invalid range pattern at character 6; {instead}"#)
     );
     assert_eq!(
         refused(r#"exclude = ["ok", "a***"]"#),
         format!(
-            r#"exclude[2] "a***": this is not a glob, wildcards are either regular `*` or recursive `**` at character 4; {instead}"#
+            r#"exclude 2 "a***": this is not a glob, wildcards are either regular `*` or recursive `**` at character 4; {instead}"#
         )
     );
 }
@@ -143,7 +143,7 @@ fn an_invalid_pattern_is_refused_with_the_place_in_it() {
 fn a_rule_without_match_is_refused() {
     assert_eq!(
         refused("[[rules]]\nidle_timeout = \"5m\""),
-        r#"rules[1]: match is missing; write match = "hook:*", the glob of the keys it is for"#
+        r#"rule 1: match is missing; write match = "hook:*", the glob of the keys it is for"#
     );
 }
 
@@ -182,7 +182,7 @@ fn a_duration_that_is_none_is_refused_with_its_rule() {
     ] {
         assert_eq!(
             refused(&format!("[[rules]]\nmatch = \"hook:*\"\nidle_timeout = \"{written}\"")),
-            format!("rules[1] \"hook:*\": idle_timeout \"{written}\" is not a duration, {problem}; {instead}")
+            format!("rule 1 \"hook:*\": idle_timeout \"{written}\" is not a duration, {problem}; {instead}")
         );
     }
 }
@@ -195,22 +195,22 @@ fn a_value_of_the_wrong_kind_is_refused_with_the_right_one() {
     assert_eq!(refused("ttl = { idle = 5 }"), format!("ttl.idle is the number 5; {duration}"));
     assert_eq!(
         refused("[[rules]]\nmatch = \"a\"\nmax_busy = {}"),
-        format!("rules[1] \"a\": max_busy is a table; {duration}")
+        format!("rule 1 \"a\": max_busy is a table; {duration}")
     );
     assert_eq!(
         refused(r#"exclude = "main""#),
         r#"exclude is the text "main"; write a list of globs, such as ["main", "persistent:*"]"#
     );
-    assert_eq!(refused(r#"exclude = ["main", 5]"#), "exclude[2]: this is the number 5; write a glob in quotes");
+    assert_eq!(refused(r#"exclude = ["main", 5]"#), "exclude 2: this is the number 5; write a glob in quotes");
     assert_eq!(
         refused("[rules]\nmatch = \"a\""),
         "rules is a table; write a list of tables, in TOML each under its own [[rules]]"
     );
     assert_eq!(
         refused(r#"rules = ["hook:*"]"#),
-        r#"rules[1]: this is the text "hook:*"; write a table with a match and the limits for it"#
+        r#"rule 1: this is the text "hook:*"; write a table with a match and the limits for it"#
     );
-    assert_eq!(refused("[[rules]]\nmatch = [\"a\", \"b\"]"), "rules[1]: match is a list; write a glob in quotes");
+    assert_eq!(refused("[[rules]]\nmatch = [\"a\", \"b\"]"), "rule 1: match is a list; write a glob in quotes");
 }
 
 #[test]

@@ -10,11 +10,14 @@ mod support;
 
 use std::sync::Arc;
 
-use actix::prelude::*;
+use actix::{
+    dev::{MessageResponse, OneshotSender},
+    prelude::*,
+};
 use exact::next_of;
 use hooked::{Do, Hooked, Mark, Place, Script, cause, ended, expect_booms, panicked};
-use session_actors::{EndReason, EventKind, OpenError, SendError, SessionContext, Unserved};
-use support::{Log, gate, limits, next_end, secs, settle};
+use session_actors::{EndReason, EventKind, OpenError, SendError, Session, SessionContext, SessionRegistry, Unserved};
+use support::{Log, gate, limits, next_end, quiet_panics, secs, settle};
 
 fn failed(words: &str) -> Unserved {
     Unserved::StartFailed { panic: words.to_owned() }
@@ -293,4 +296,43 @@ async fn mail_for_a_session_that_waits_is_told_when_nothing_comes_of_it() {
     assert_eq!(cause(waits.await), failed("boom in Made of 2"));
     settle().await;
     assert_eq!((registry.stats().keys, registry.stats().waiting, registry.len()), (0, 0, 0));
+}
+
+/// A response of a user's own that panics while it is handed over: its reply sender was dropped while unwinding, and the
+/// caller was told that the handler had let it go.
+#[actix::test]
+async fn the_caller_of_a_response_that_panics_is_told_of_the_panic() {
+    quiet_panics();
+    let registry = SessionRegistry::builder(|_| Odd).start().unwrap();
+    let error = registry.send("k", Ask).await.unwrap_err();
+    let SendError::Unserved { cause: Unserved::Ended { reason, panic } } = error else { panic!("{error:?}") };
+    assert_eq!((reason, panic.as_deref()), (EndReason::Panicked, Some("in the response")));
+}
+
+struct Odd;
+
+impl Actor for Odd {
+    type Context = SessionContext<Self>;
+}
+
+impl Session for Odd {}
+
+#[derive(Message)]
+#[rtype(result = "u32")]
+struct Ask;
+
+struct PanicsInHandOver;
+
+impl MessageResponse<Odd, Ask> for PanicsInHandOver {
+    fn handle(self, _: &mut SessionContext<Odd>, _: Option<OneshotSender<u32>>) {
+        panic!("in the response");
+    }
+}
+
+impl Handler<Ask> for Odd {
+    type Result = PanicsInHandOver;
+
+    fn handle(&mut self, _: Ask, _: &mut Self::Context) -> PanicsInHandOver {
+        PanicsInHandOver
+    }
 }

@@ -187,7 +187,7 @@ proptest! {
         match policy.ruling(&key) {
             Ok(ruling) if ruling.rule == AppliedRule::Default => {}
             Ok(ruling) => prop_assert_eq!(ruling.rule, AppliedRule::Exclude { pattern }),
-            Err(error) => prop_assert!(error.to_string().starts_with("exclude[1]"), "{}", error),
+            Err(error) => prop_assert!(error.to_string().starts_with("exclude 1"), "{}", error),
         }
     }
 }

@@ -77,10 +77,10 @@ pub(crate) enum ConfigError {
     Unreadable { path: PathBuf, source: std::io::Error },
     #[error("{place} is not TOML: {source}")]
     NotToml { place: String, source: toml::de::Error },
-    #[error("[{section}]: {source}")]
-    Section { section: &'static str, source: toml::de::Error },
-    #[error("there is no section [{name}]; the sections are server, limits, hooks, chat and sessions")]
-    UnknownSection { name: String },
+    #[error("{place}[{section}]: {source}")]
+    Section { place: String, section: &'static str, source: Box<toml::de::Error> },
+    #[error("{place}there is no section [{name}]; the sections are server, limits, hooks, chat and sessions")]
+    UnknownSection { place: String, name: String },
     #[error("GATEWAY_BIND = {value:?}: {source}; write an address and a port, such as 127.0.0.1:8080")]
     Bind { value: String, source: AddrParseError },
     #[error("{field} {problem}")]
@@ -112,16 +112,17 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let mut table = toml_table(EMBEDDED, "the built-in gateway.toml")?;
         overlay(&mut table, toml_table(text, place)?);
+        let place = if place.is_empty() { String::new() } else { format!("{place}: ") };
         let mut config = Self {
-            server: section(&mut table, "server")?,
-            limits: section(&mut table, "limits")?,
-            hooks: section(&mut table, "hooks")?,
-            chat: section(&mut table, "chat")?,
-            sessions: section(&mut table, "sessions")?,
+            server: section(&mut table, "server", &place)?,
+            limits: section(&mut table, "limits", &place)?,
+            hooks: section(&mut table, "hooks", &place)?,
+            chat: section(&mut table, "chat", &place)?,
+            sessions: section(&mut table, "sessions", &place)?,
             unknown_variables: Vec::new(),
         };
         if let Some(name) = table.keys().next() {
-            return Err(ConfigError::UnknownSection { name: name.clone() });
+            return Err(ConfigError::UnknownSection { place, name: name.clone() });
         }
         for (name, value) in environment {
             config.take_variable(&name, value)?;
@@ -204,7 +205,11 @@ fn overlay(base: &mut toml::Table, over: toml::Table) {
     }
 }
 
-fn section<T: DeserializeOwned>(table: &mut toml::Table, name: &'static str) -> Result<T, ConfigError> {
+fn section<T: DeserializeOwned>(table: &mut toml::Table, name: &'static str, place: &str) -> Result<T, ConfigError> {
     let value = table.remove(name).unwrap_or_else(|| toml::Table::new().into());
-    value.try_into().map_err(|source| ConfigError::Section { section: name, source })
+    value.try_into().map_err(|source| ConfigError::Section {
+        place: place.into(),
+        section: name,
+        source: Box::new(source),
+    })
 }

@@ -47,7 +47,7 @@ pub enum PolicyError {
 
 /// Where in a policy an error lies.
 ///
-/// Displays as the start of a message: `rules[2] "hook:*": `.
+/// Displays as the start of a message: `rule 2 "hook:*": `.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PolicyPlace {
@@ -141,9 +141,9 @@ impl fmt::Display for PolicyPlace {
             Self::Top => return Ok(()),
             Self::Session => return f.write_str("limits set by the session: "),
             Self::Exclude { index, pattern } => ("exclude", index, pattern),
-            Self::Rule { index, pattern } => ("rules", index, pattern),
+            Self::Rule { index, pattern } => ("rule", index, pattern),
         };
-        write!(f, "{list}[{index}]")?;
+        write!(f, "{list} {index}")?;
         if !pattern.is_empty() {
             // Quoted and escaped: a pattern is the operator's text and may hold anything.
             write!(f, " {pattern:?}")?;

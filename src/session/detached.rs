@@ -38,7 +38,11 @@ pub(super) fn run_on<A: Session>(replies: Replies, hub: Arc<Hub<A>>, key: Sessio
                     Some(made) => made.log(Some(&key)),
                     None => return,
                 },
-                () = &mut cut => return hub.shutdown.note_cut_replies(replies.len()),
+                () = &mut cut => {
+                    // What has come in the same moment is not cut.
+                    replies.last_look(&key);
+                    return hub.shutdown.note_cut_replies(replies.len());
+                }
             }
         }
     });

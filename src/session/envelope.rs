@@ -98,8 +98,8 @@ where
         let Some(msg) = self.msg.take() else { return };
         ctx.begin_message();
         let response = <A as Handler<M>>::handle(act, msg, ctx);
-        // Only now: had the handler panicked, `drop` would have told the caller.
-        hand_over::<A, M>(response, ctx, self.tx.take(), self.told.caller());
+        // It stays here until it is used: if the handler panics, or the response does, `drop` tells the caller.
+        hand_over::<A, M>(response, ctx, &mut self.tx, self.told.caller());
         ctx.end_message();
     }
 }
@@ -151,7 +151,7 @@ where
 fn hand_over<A, M>(
     response: <A as Handler<M>>::Result,
     ctx: &mut SessionContext<A>,
-    tx: Option<OneshotSender<M::Result>>,
+    tx: &mut Option<OneshotSender<M::Result>>,
     caller: Option<&Caller>,
 ) where
     A: Session + Handler<M>,
@@ -160,14 +160,14 @@ fn hand_over<A, M>(
 {
     let kind = TypeId::of::<<A as Handler<M>>::Result>();
     if kind == TypeId::of::<M::Result>() || kind == TypeId::of::<MessageResult<M>>() {
-        response.handle(ctx, tx);
+        response.handle(ctx, tx.take());
     } else if kind == TypeId::of::<ResponseFuture<M::Result>>() {
         let mut response = Some(response);
         let taken =
             (&mut response as &mut dyn Any).downcast_mut::<Option<ResponseFuture<M::Result>>>().and_then(Option::take);
         match (taken, response) {
-            (Some(future), _) => ctx.add_reply(Reply::future(future, tx, caller.cloned(), ctx.origin())),
-            (None, Some(response)) => response.handle(ctx, tx),
+            (Some(future), _) => ctx.add_reply(Reply::future(future, tx.take(), caller.cloned(), ctx.origin())),
+            (None, Some(response)) => response.handle(ctx, tx.take()),
             (None, None) => {}
         }
     } else if kind == TypeId::of::<ResponseActFuture<A, M::Result>>()
@@ -175,7 +175,7 @@ fn hand_over<A, M>(
         || kind == TypeId::of::<ActorResponse<A, M::Result>>()
     {
         ctx.begin_hand_over(caller.cloned());
-        response.handle(ctx, tx);
+        response.handle(ctx, tx.take());
         ctx.end_hand_over();
     } else {
         let (relay, relayed) = oneshot::channel();
@@ -183,6 +183,6 @@ fn hand_over<A, M>(
         response.handle(ctx, Some(relay));
         // If it spawned into the context, that piece is tracked already; the relay only forwards.
         let tracked = ctx.end_hand_over();
-        ctx.relay(relayed, tx, caller.cloned(), tracked);
+        ctx.relay(relayed, tx.take(), caller.cloned(), tracked);
     }
 }

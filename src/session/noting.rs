@@ -46,10 +46,6 @@ impl<A: Session> Body<A> {
         }
         let now = *now.get_or_insert_with(|| ctx.permit.hub().clock.now());
         let mut news = progress || ctx.limits_changed || ctx.lifecycle.has_warned();
-        if self.alarm_at.is_some_and(|at| at <= now) {
-            self.alarm_at = None;
-            news = true;
-        }
         if ctx.message_handled && ctx.lifecycle.message(now) {
             // A virtual life begins as a real one does, also by a message that does not count.
             news = true;

@@ -22,14 +22,15 @@ use std::{
     future::Future,
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use actix::{Running, dev::Envelope};
 use pin_project_lite::pin_project;
-use tokio::task::coop::has_budget_remaining;
+use tokio::task::{coop::has_budget_remaining, yield_now};
 
 use super::{
     alarm::Alarm,
@@ -85,6 +86,8 @@ pub(super) struct Body<A: Session> {
     undecided: bool,
     /// The mailbox has been seen empty once.
     pub(super) seen_empty: bool,
+    /// The last turn spent its budget: this one is timed.
+    flooded: bool,
     pub(super) ctx: SessionContext<A>,
 }
 
@@ -99,13 +102,27 @@ pub(super) struct Ran {
 /// What the task does after a poll.
 enum Turn {
     Rest {
-        /// The budget was spent: poll again at once.
-        more: bool,
+        /// Whether there is more to do at once.
+        again: Again,
         /// Look again by then, if something has moved nearer.
         wake_at: Option<Moment>,
     },
     End(End),
 }
+
+/// When the task is polled next, apart from wakers and the alarm.
+enum Again {
+    No,
+    /// The budget was spent: at once, behind the neighbours.
+    Soon,
+    /// And that took long. Tasks that wake each other have many turns (61 of a `LocalSet`) before the runtime looks at
+    /// timers and sockets again; of this one's, each of them would be late by all of those. So the timers come first.
+    BehindTimers,
+}
+
+/// Of a turn that has spent its budget. A flood of messages that each take less than a microsecond stays below, and
+/// 61 turns that do are some milliseconds.
+const LONG: Duration = Duration::from_micros(64);
 
 impl<A: Session> SessionTask<A> {
     pub(crate) fn new(act: A, ctx: SessionContext<A>, leftovers: Vec<Parcel<A>>) -> Self {
@@ -124,6 +141,7 @@ impl<A: Session> SessionTask<A> {
                 replies_first: false,
                 undecided: false,
                 seen_empty: false,
+                flooded: false,
                 ctx,
             }),
             alarm: Alarm::default(),
@@ -153,14 +171,17 @@ impl<A: Session> Future for SessionTask<A> {
             body.agenda.get_or_insert_default().taken = taken;
         }
         let end = match turn {
-            Ok(Turn::Rest { more, wake_at }) => {
+            Ok(Turn::Rest { again, wake_at }) => {
                 if let Some(deadline) = wake_at
                     && body.is_nearer(deadline)
                 {
                     this.alarm.arm(body.ctx.hub().clock.instant(deadline), cx);
                 }
-                if more {
-                    cx.waker().wake_by_ref();
+                match again {
+                    Again::No => {}
+                    Again::Soon => cx.waker().wake_by_ref(),
+                    // Wakes the task when the driver has had its turn.
+                    Again::BehindTimers => drop(pin!(yield_now()).poll(cx)),
                 }
                 return Poll::Pending;
             }
@@ -180,6 +201,7 @@ impl<A: Session> Body<A> {
         // Whether something may be due although nothing happened.
         let mut due = mem::take(&mut self.undecided);
         let mut now = None;
+        let begun = mem::take(&mut self.flooded).then(|| self.ctx.hub().clock.now());
         if !self.started {
             self.started = true;
             due = true;
@@ -209,16 +231,20 @@ impl<A: Session> Body<A> {
                 }
             }
             due |= self.note(&mut now);
-            if now.is_none() && self.alarm_at.is_some() && alarm.as_mut().fired() {
+            if more {
+                // In a flood the timer is late: it fires when the runtime gets to it.
+                now.get_or_insert_with(|| self.ctx.hub().clock.now());
+            }
+            if self.alarm_at.is_some_and(|at| now.map_or_else(|| alarm.as_mut().fired(), |now| at <= now)) {
                 self.alarm_at = None;
                 due = true;
             }
             if !(due || self.ctx.lifecycle.is_draining()) {
-                return Turn::Rest { more, wake_at: None };
+                return Turn::Rest { again: self.again(more, begun, now), wake_at: None };
             }
             let moment = *now.get_or_insert_with(|| self.ctx.hub().clock.now());
             match self.decide(moment, mailbox_empty, cx, taken) {
-                Decision::Rest => return Turn::Rest { more, wake_at: self.wake_at() },
+                Decision::Rest => return Turn::Rest { again: self.again(more, begun, now), wake_at: self.wake_at() },
                 Decision::Again if budget.step() => {
                     due = true;
                     // The hooks may have taken their time.
@@ -227,10 +253,20 @@ impl<A: Session> Body<A> {
                 // The hooks have had their share: the neighbours first, then it is decided again.
                 Decision::Again => {
                     self.undecided = true;
-                    return Turn::Rest { more: true, wake_at: self.wake_at() };
+                    return Turn::Rest { again: self.again(true, begun, now), wake_at: self.wake_at() };
                 }
                 Decision::End(end) => return Turn::End(end),
             }
+        }
+    }
+
+    /// `more`: the budget of a turn that began at `begun`, if it was timed, is spent.
+    fn again(&mut self, more: bool, begun: Option<Moment>, now: Option<Moment>) -> Again {
+        self.flooded = more;
+        match (more, begun, now) {
+            (false, ..) => Again::No,
+            (true, Some(begun), Some(now)) if now.saturating_since(begun) >= LONG => Again::BehindTimers,
+            (true, ..) => Again::Soon,
         }
     }
 

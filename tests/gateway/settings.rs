@@ -49,8 +49,8 @@ fn the_environment_wins_and_can_hold_the_secrets() {
 fn a_mistake_is_named_with_its_place() {
     for (text, words) in [
         ("[server", &["my.toml"][..]),
-        ("[servers]\nbind = \"127.0.0.1:1\"", &["servers", "sessions"]),
-        ("[server]\nport = 80", &["[server]", "port"]),
+        ("[servers]\nbind = \"127.0.0.1:1\"", &["my.toml: there is no section", "servers", "sessions"]),
+        ("[server]\nport = 80", &["my.toml: [server]", "port"]),
         ("[server]\nbind = \"here\"", &["[server]"]),
         ("[server]\nworkers = 0", &["server.workers", "1 or more"]),
         ("[server]\nadmin_token = \"\"", &["server.admin_token", "empty"]),
