@@ -44,6 +44,10 @@ features:
 benches:
     .ci/run benches
 
+# the comparison with other crates, seconds of it (`run` without `--short` writes benches/RESULTS.md)
+peers:
+    .ci/run peers
+
 # licences, advisories, bans, sources (needs cargo-deny)
 deny:
     cargo deny check

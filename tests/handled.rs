@@ -20,9 +20,9 @@ async fn whoever_has_an_answer_finds_its_message_counted() {
     addr.send(Ping).await.unwrap();
     let (begin, begun) = mpsc::channel::<()>();
     let (go_on, gone_on) = mpsc::channel::<()>();
-    addr.do_send(Run::new(move |_, _| drop(begun.recv())));
+    addr.do_send(Run::new(move |_, _| begun.recv().unwrap()));
     let answer = addr.send(Ping);
-    addr.do_send(Run::new(move |_, _| drop(gone_on.recv_timeout(secs(30)))));
+    addr.do_send(Run::new(move |_, _| gone_on.recv_timeout(secs(30)).unwrap()));
     begin.send(()).unwrap();
     let answered = answer.await.unwrap();
     assert!(registry.info("k").unwrap().handled >= answered);

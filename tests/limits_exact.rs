@@ -106,3 +106,20 @@ async fn a_hold_taken_at_the_last_moment_is_waited_for() {
     clock.assert_at(secs(12), "end");
     assert_eq!((ended.reason, ended.cut), (EndReason::IdleTimeout, 0));
 }
+
+/// A hold that this very handler has taken.
+#[actix::test]
+async fn a_session_that_holds_itself_has_no_idle_deadline_from_then_on() {
+    let _clock = Stopwatch::start();
+    let registry = registry(limits(), &Log::default());
+    let addr = registry.open("k").unwrap();
+    let (idle, busy, hold) = inside(&addr, |_, ctx| {
+        let idle = ctx.expires_at();
+        let hold = ctx.hold();
+        (idle, ctx.expires_at(), hold)
+    })
+    .await;
+    // Ten seconds idle, an hour old.
+    assert_eq!(busy.unwrap() - idle.unwrap(), secs(3600 - 10));
+    drop(hold);
+}

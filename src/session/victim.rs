@@ -36,3 +36,28 @@ impl Victim {
         self.0.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_chosen_by_one_and_can_be_spared() {
+        let victim = Victim::default();
+        assert!(!victim.spare(), "nobody has chosen it");
+        assert!(victim.choose() && !victim.choose() && victim.is_taken());
+        assert!(victim.spare() && !victim.spare() && !victim.is_taken());
+        assert!(victim.choose(), "spared, it may be chosen again");
+    }
+
+    #[test]
+    fn what_has_parted_with_its_slot_is_neither_chosen_nor_spared() {
+        for asked in [false, true] {
+            let victim = Victim::default();
+            assert!(!asked || victim.choose());
+            assert_eq!(victim.part(), asked);
+            assert!(!victim.choose() && !victim.spare() && victim.is_taken());
+            assert!(!victim.part(), "a promise is kept once");
+        }
+    }
+}

@@ -300,3 +300,17 @@ impl Vitals {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn late_news_of_an_open_does_not_move_the_idle_time_back() {
+        let vitals = Vitals::new(SessionKey::new("k").unwrap(), SessionId::new(1));
+        let (early, late) = (Moment::of_nanos(1), Moment::of_nanos(2));
+        vitals.touch(late);
+        vitals.touch(early);
+        assert_eq!(vitals.last_activity(), late);
+    }
+}

@@ -123,16 +123,16 @@ impl Contender for Kameo {
     }
 
     fn tell(&self, to: &ActorRef<Kept>, n: u64) {
-        to.tell(Add(n)).try_send().ok().expect("it is live");
+        to.tell(Add(n)).try_send().expect("it is live");
     }
 
     async fn ask(&self, to: &ActorRef<Kept>, n: u64) -> u64 {
-        to.ask(Add(n)).send().await.ok().expect("it answers")
+        to.ask(Add(n)).send().await.expect("it answers")
     }
 
     async fn end(&self, index: usize) {
         let actor = self.live.get(&key(index)).map(|actor| actor.clone()).expect("it was live");
-        actor.stop_gracefully().await.ok().expect("it stops");
+        actor.stop_gracefully().await.expect("it stops");
         actor.wait_for_shutdown().await;
     }
 

@@ -13,6 +13,7 @@ use crate::{
     ledger::Session,
 };
 
+#[derive(Debug)]
 pub(crate) enum Mail {
     Tell(u64),
     Ask(u64, oneshot::Sender<u64>),
@@ -69,18 +70,18 @@ impl Contender for TokioTask {
     }
 
     fn tell(&self, to: &Self::Address, n: u64) {
-        to.send(Mail::Tell(n)).ok().expect("it is live");
+        to.send(Mail::Tell(n)).expect("it is live");
     }
 
     async fn ask(&self, to: &Self::Address, n: u64) -> u64 {
         let (sender, reply) = oneshot::channel();
-        to.send(Mail::Ask(n, sender)).ok().expect("it is live");
+        to.send(Mail::Ask(n, sender)).expect("it is live");
         reply.await.expect("it answers")
     }
 
     async fn end(&self, index: usize) {
         let sender = self.live.borrow().get(&key(index)).cloned().expect("it was live");
-        sender.send(Mail::Stop).ok().expect("it is live");
+        sender.send(Mail::Stop).expect("it is live");
         drop(sender);
         while self.live.borrow().contains_key(&key(index)) {
             tokio::task::yield_now().await;
