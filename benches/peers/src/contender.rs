@@ -1,6 +1,6 @@
 //! What every contender can do, so that the work is written once and is the same for all.
 
-use std::{rc::Rc, time::Duration};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
 /// How long the sessions of a run last.
 #[derive(Clone)]
@@ -55,4 +55,37 @@ pub(crate) trait Contender: Sized + 'static {
 
     /// How many keys are live.
     fn live(&self) -> usize;
+
+    /// The ways by key that other threads can go; `None` if there are none.
+    fn by_key(&self) -> Option<ByKey> {
+        None
+    }
+
+    /// Sends a message whose reply is an hour in the making. False if it cannot be made in that way.
+    fn begin_reply(&self, _to: &Self::Address, _how: InTheMaking) -> bool {
+        false
+    }
+
+    /// Somebody watches all that is opened and ended from here on, and reads what it sees. False if nobody can.
+    fn watch(&self) -> bool {
+        false
+    }
+}
+
+/// What another thread can do with a key.
+#[derive(Clone)]
+pub(crate) struct ByKey {
+    /// Looks up the session and takes its address.
+    pub(crate) get: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+    /// Sends it a message.
+    pub(crate) tell: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+/// Of what a reply is made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum InTheMaking {
+    /// actix's `ResponseFuture`.
+    Future,
+    /// actix's `ResponseActFuture`, which runs in the actor's context.
+    ActFuture,
 }

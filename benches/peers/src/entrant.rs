@@ -49,6 +49,11 @@ impl Entrant {
             (Self::BareActix | Self::BareActixTimer, Work::Expire | Work::Storm) => Some("nothing ends by itself"),
             (Self::BareActixTimer, Work::Rest) => Some("as without"),
             (Self::Moka, Work::Storm) => Some("its entries go with its maintenance"),
+            (Self::SessionActors, _) => None,
+            (_, Work::ChurnWatched) => Some("nobody can watch"),
+            (Self::BareActix, _) => None,
+            (_, Work::Lookup) => Some("the floor is the `DashMap` and the address that most would write"),
+            (_, Work::Pending) => Some("these are actix's kinds of reply"),
             _ => None,
         }
     }

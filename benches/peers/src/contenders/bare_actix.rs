@@ -1,12 +1,13 @@
 //! The floor: bare actix actors in a `HashMap`. No timers at all: nothing ends by itself, so it takes
 //! no part in what is about ends.
 
-use std::{cell::RefCell, collections::HashMap};
+use std::{cell::RefCell, collections::HashMap, sync::Arc, time::Duration};
 
 use actix::prelude::*;
+use dashmap::DashMap;
 
 use crate::{
-    contender::{Contender, Limits, key},
+    contender::{ByKey, Contender, InTheMaking, Limits, key},
     ledger::Session,
 };
 
@@ -44,6 +45,38 @@ impl Handler<Stop> for Bare {
     }
 }
 
+/// Made by a future.
+struct ByFuture;
+
+impl Message for ByFuture {
+    type Result = ();
+}
+
+impl Handler<ByFuture> for Bare {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: ByFuture, _: &mut Self::Context) -> Self::Result {
+        Box::pin(tokio::time::sleep(HOUR))
+    }
+}
+
+/// Made in the actor's context.
+struct InContext;
+
+impl Message for InContext {
+    type Result = ();
+}
+
+impl Handler<InContext> for Bare {
+    type Result = ResponseActFuture<Self, ()>;
+
+    fn handle(&mut self, _: InContext, _: &mut Self::Context) -> Self::Result {
+        Box::pin(tokio::time::sleep(HOUR).into_actor(self))
+    }
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
 impl Contender for BareActix {
     type Address = Addr<Bare>;
 
@@ -70,5 +103,25 @@ impl Contender for BareActix {
 
     fn live(&self) -> usize {
         self.live.borrow().len()
+    }
+
+    /// The map that threads can share: a `DashMap`.
+    fn by_key(&self) -> Option<ByKey> {
+        let live: DashMap<String, Addr<Bare>> =
+            self.live.borrow().iter().map(|(key, addr)| (key.clone(), addr.clone())).collect();
+        let get = Arc::new(live);
+        let tell = Arc::clone(&get);
+        Some(ByKey {
+            get: Arc::new(move |key| get.get(key).map(|addr| addr.clone()).is_some()),
+            tell: Arc::new(move |key| tell.get(key).expect("it is live").do_send(Add(1))),
+        })
+    }
+
+    fn begin_reply(&self, to: &Addr<Bare>, how: InTheMaking) -> bool {
+        match how {
+            InTheMaking::Future => to.do_send(ByFuture),
+            InTheMaking::ActFuture => to.do_send(InContext),
+        }
+        true
     }
 }

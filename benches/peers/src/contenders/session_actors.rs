@@ -1,12 +1,12 @@
 //! This crate.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use session_actors::{Limits as SessionLimits, Policy, SessionContext, SessionKey, SessionRegistry};
 
 use crate::{
-    contender::{Contender, Limits, key},
+    contender::{ByKey, Contender, InTheMaking, Limits, key},
     ledger::Session,
 };
 
@@ -45,6 +45,38 @@ impl Handler<Add> for Live {
         self.session.add(n)
     }
 }
+
+/// Made by a future.
+struct ByFuture;
+
+impl Message for ByFuture {
+    type Result = ();
+}
+
+impl Handler<ByFuture> for Live {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: ByFuture, _: &mut Self::Context) -> Self::Result {
+        Box::pin(tokio::time::sleep(HOUR))
+    }
+}
+
+/// Made in the actor's context.
+struct InContext;
+
+impl Message for InContext {
+    type Result = ();
+}
+
+impl Handler<InContext> for Live {
+    type Result = ResponseActFuture<Self, ()>;
+
+    fn handle(&mut self, _: InContext, _: &mut Self::Context) -> Self::Result {
+        Box::pin(tokio::time::sleep(HOUR).into_actor(self))
+    }
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 fn number(key: &SessionKey) -> usize {
     key.as_str().rsplit(':').next().and_then(|number| number.parse().ok()).unwrap_or(0)
@@ -87,5 +119,27 @@ impl Contender for SessionActors {
 
     fn live(&self) -> usize {
         self.registry.len()
+    }
+
+    fn by_key(&self) -> Option<ByKey> {
+        let (get, tell) = (self.registry.clone(), self.registry.clone());
+        Some(ByKey {
+            get: Arc::new(move |key| get.get(key).is_some()),
+            tell: Arc::new(move |key| tell.do_send(key, Add(1)).expect("it is taken")),
+        })
+    }
+
+    fn begin_reply(&self, to: &Addr<Live>, how: InTheMaking) -> bool {
+        match how {
+            InTheMaking::Future => to.do_send(ByFuture),
+            InTheMaking::ActFuture => to.do_send(InContext),
+        }
+        true
+    }
+
+    fn watch(&self) -> bool {
+        let mut watch = self.registry.watch();
+        actix::spawn(async move { while watch.next().await.is_some() {} });
+        true
     }
 }

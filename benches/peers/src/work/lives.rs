@@ -23,8 +23,20 @@ pub(super) async fn open<C: Contender>(scale: Scale) -> Result<Vec<Figure>, Stri
 }
 
 pub(super) async fn churn<C: Contender>(scale: Scale) -> Result<Vec<Figure>, String> {
+    lives::<C>(scale, false).await
+}
+
+/// The same with somebody who watches.
+pub(super) async fn churn_watched<C: Contender>(scale: Scale) -> Result<Vec<Figure>, String> {
+    lives::<C>(scale, true).await
+}
+
+async fn lives<C: Contender>(scale: Scale, watched: bool) -> Result<Vec<Figure>, String> {
     let count = scale.pick(200_000, 2_000);
     let contender = C::start(Limits::long()).await;
+    if watched && !contender.watch() {
+        return Err("nobody can watch".into());
+    }
     let begin = Instant::now();
     for index in 0..count {
         let session = contender.open(index).await;

@@ -2,7 +2,9 @@
 
 mod expire;
 mod lives;
+mod lookup;
 mod messages;
+mod pending;
 mod rest;
 mod storm;
 
@@ -24,12 +26,18 @@ pub(crate) enum Work {
     Open,
     /// Open, one message, end.
     Churn,
+    /// The same, watched.
+    ChurnWatched,
     /// Bytes of an idle live session.
     Rest,
     /// How late sessions end.
     Expire,
     /// All sessions expire in the same instant.
     Storm,
+    /// By key, from one thread and from two.
+    Lookup,
+    /// A quick message to a session with many replies in the making.
+    Pending,
 }
 
 /// How much of it.
@@ -72,9 +80,12 @@ impl Work {
             Self::Reply => "reply",
             Self::Open => "open",
             Self::Churn => "churn",
+            Self::ChurnWatched => "churn, watched",
             Self::Rest => "rest",
             Self::Expire => "expire",
             Self::Storm => "storm",
+            Self::Lookup => "lookup",
+            Self::Pending => "pending",
         }
     }
 
@@ -85,6 +96,7 @@ impl Work {
             Self::Reply => "200,000 round trips to one session, one after the other.",
             Self::Open => "200,000 sessions opened by key, the first message of each answered.",
             Self::Churn => "Open, one message answered, end; 200,000 times, one after the other.",
+            Self::ChurnWatched => "The same while somebody watches and reads every event.",
             Self::Rest => {
                 "Memory of an idle live session, all that keeps it by key included, as the allocator counts it."
             }
@@ -92,6 +104,10 @@ impl Work {
             Self::Storm => {
                 "1,000,000 sessions expire in the same instant, while a hundred others get a request each millisecond."
             }
+            Self::Lookup => {
+                "By key among 100,000 live sessions: the address, and a message sent; by one thread, and by two at once."
+            }
+            Self::Pending => "Round trips to a session that has 5,000 replies in the making.",
         }
     }
 
@@ -102,9 +118,12 @@ impl Work {
             Self::Reply => messages::reply::<C>(scale).await,
             Self::Open => lives::open::<C>(scale).await,
             Self::Churn => lives::churn::<C>(scale).await,
+            Self::ChurnWatched => lives::churn_watched::<C>(scale).await,
             Self::Rest => rest::rest::<C>(scale).await,
             Self::Expire => expire::expire::<C>(scale).await,
             Self::Storm => storm::storm::<C>(scale).await,
+            Self::Lookup => lookup::lookup::<C>(scale).await,
+            Self::Pending => pending::pending::<C>(scale).await,
         }
     }
 }
