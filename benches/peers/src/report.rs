@@ -2,6 +2,7 @@
 
 use std::{fmt::Write as _, path::Path, process::Command};
 
+use clap::ValueEnum;
 use plotters::prelude::*;
 
 use crate::{
@@ -29,6 +30,18 @@ fn version(package: &str) -> &'static str {
     LOCK.split_once(&entry).and_then(|(_, rest)| rest.split('"').next()).unwrap_or("?")
 }
 
+/// The option that names the rows, if they are not all.
+fn rows_of(runs: &Runs) -> String {
+    let all = Work::value_variants();
+    let measured: Vec<_> = all.iter().filter(|row| runs.keys().any(|(of, _)| of == *row)).collect();
+    if measured.len() == all.len() {
+        return String::new();
+    }
+    let names: Vec<_> = measured.iter().filter_map(|row| row.to_possible_value()).collect();
+    let names: Vec<_> = names.iter().map(clap::builder::PossibleValue::get_name).collect();
+    format!(" --rows {}", names.join(","))
+}
+
 pub(crate) fn markdown(runs: &Runs, rounds: usize, short: bool) -> String {
     let mut text = String::new();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -48,7 +61,7 @@ pub(crate) fn markdown(runs: &Runs, rounds: usize, short: bool) -> String {
         processor(),
         packages.join(", ")
     );
-    let _ = writeln!(text, "`cargo run --release -p session-actors-peers -- run` makes this page.\n");
+    let _ = writeln!(text, "`cargo run --release -p session-actors-peers -- run{}` makes this page.\n", rows_of(runs));
     for ((row, name), measured) in runs {
         let unit = measured.values().next().map_or("", |measured| &measured.unit);
         let name = if name.is_empty() { String::new() } else { format!(", {name}") };
