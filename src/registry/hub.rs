@@ -8,6 +8,9 @@ use std::{
     sync::{Arc, OnceLock, Weak, atomic::AtomicU64},
 };
 
+use actix::ArbiterHandle;
+use parking_lot::{Mutex, RwLock};
+
 use super::{WeakSessionRegistry, handle::Handle, shutdown::ShutdownState};
 use crate::{
     capacity::{Capacity, Permit},
@@ -23,8 +26,6 @@ use crate::{
     rules::{RuleTable, Ruling},
     session::{Session, wishes::Wishes},
 };
-use actix::ArbiterHandle;
-use parking_lot::{Mutex, RwLock};
 
 /// The policy in force, compiled.
 pub(crate) struct Rules {

@@ -5,6 +5,9 @@ use std::{
     task::{Context, Poll},
 };
 
+use actix::dev::Envelope;
+use futures_core::Stream;
+
 use super::{
     ending::End,
     lifecycle::{Action, Load},
@@ -13,8 +16,6 @@ use super::{
     vitals::VitalPhase,
 };
 use crate::{event::EndReason, event::EventKind, moment::Moment};
-use actix::dev::Envelope;
-use futures_core::Stream;
 
 /// What the task does next.
 pub(super) enum Decision {

@@ -12,7 +12,7 @@
 //!    blocked in `ctx.wait`; what they spawn is run before the task rests.
 //!
 //! A panic anywhere in 1 to 4 is caught at one place, with everything of the user's still in the
-//! task's fields, so that nothing is dropped while unwinding; `ending.rs` drops it piece by piece.
+//! task's fields, or beside the place where it is caught, so that nothing is dropped while unwinding; `ending.rs` drops it piece by piece.
 //!
 //! A registry may have a million sessions, and then what a message costs is how many lines of
 //! memory it has to fetch. So fields are in the order of their use (`repr(C)`): first what every

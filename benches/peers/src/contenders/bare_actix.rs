@@ -1,11 +1,12 @@
 //! The floor: bare actix actors in a `HashMap`. No timers at all: nothing ends by itself, so it takes
 //! no part in what is about ends.
 
-use std::{cell::RefCell, collections::HashMap, sync::Arc, time::Duration};
+use std::{cell::RefCell, collections::HashMap, sync::Arc};
 
 use actix::prelude::*;
 use dashmap::DashMap;
 
+use super::mail::{Add, ByFuture, HOUR, InContext, Stop};
 use crate::{
     contender::{ByKey, Contender, InTheMaking, Limits, key},
     ledger::Session,
@@ -16,14 +17,6 @@ pub(crate) struct BareActix {
 }
 
 pub(crate) struct Bare(Session);
-
-#[derive(Message)]
-#[rtype(result = "u64")]
-pub(crate) struct Add(pub(crate) u64);
-
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Stop;
 
 impl Actor for Bare {
     type Context = Context<Self>;
@@ -45,26 +38,12 @@ impl Handler<Stop> for Bare {
     }
 }
 
-/// Made by a future.
-struct ByFuture;
-
-impl Message for ByFuture {
-    type Result = ();
-}
-
 impl Handler<ByFuture> for Bare {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: ByFuture, _: &mut Self::Context) -> Self::Result {
         Box::pin(tokio::time::sleep(HOUR))
     }
-}
-
-/// Made in the actor's context.
-struct InContext;
-
-impl Message for InContext {
-    type Result = ();
 }
 
 impl Handler<InContext> for Bare {
@@ -74,8 +53,6 @@ impl Handler<InContext> for Bare {
         Box::pin(tokio::time::sleep(HOUR).into_actor(self))
     }
 }
-
-const HOUR: Duration = Duration::from_secs(3600);
 
 impl Contender for BareActix {
     type Address = Addr<Bare>;

@@ -4,6 +4,7 @@
 
 pub(crate) mod bare_actix;
 pub(crate) mod kameo;
+mod mail;
 pub(crate) mod moka;
 pub(crate) mod ractor;
 pub(crate) mod reset_by_hand;

@@ -5,6 +5,7 @@ use std::{cell::RefCell, collections::HashMap, rc::Rc, time::Duration};
 
 use actix::prelude::*;
 
+use super::mail::{Add, Stop};
 use crate::{
     contender::{Contender, Limits, key},
     ledger::Session,
@@ -34,14 +35,6 @@ impl ByHand {
         self.timer = Some(ctx.run_later(self.idle, |_, ctx| ctx.stop()));
     }
 }
-
-#[derive(Message)]
-#[rtype(result = "u64")]
-pub(crate) struct Add(u64);
-
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Stop;
 
 impl Actor for ByHand {
     type Context = Context<Self>;

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use actix::prelude::*;
 use session_actors::{Limits as SessionLimits, Policy, SessionContext, SessionKey, SessionRegistry};
 
+use super::mail::{Add, ByFuture, HOUR, InContext};
 use crate::{
     contender::{ByKey, Contender, InTheMaking, Limits, key},
     ledger::Session,
@@ -20,10 +21,6 @@ pub(crate) struct Live {
     /// Boxed, because the comparison of memory is not about this.
     idle: Option<Box<Duration>>,
 }
-
-#[derive(Message)]
-#[rtype(result = "u64")]
-pub(crate) struct Add(pub(crate) u64);
 
 impl Actor for Live {
     type Context = SessionContext<Self>;
@@ -46,26 +43,12 @@ impl Handler<Add> for Live {
     }
 }
 
-/// Made by a future.
-struct ByFuture;
-
-impl Message for ByFuture {
-    type Result = ();
-}
-
 impl Handler<ByFuture> for Live {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: ByFuture, _: &mut Self::Context) -> Self::Result {
         Box::pin(tokio::time::sleep(HOUR))
     }
-}
-
-/// Made in the actor's context.
-struct InContext;
-
-impl Message for InContext {
-    type Result = ();
 }
 
 impl Handler<InContext> for Live {
@@ -75,8 +58,6 @@ impl Handler<InContext> for Live {
         Box::pin(tokio::time::sleep(HOUR).into_actor(self))
     }
 }
-
-const HOUR: Duration = Duration::from_secs(3600);
 
 fn number(key: &SessionKey) -> usize {
     key.as_str().rsplit(':').next().and_then(|number| number.parse().ok()).unwrap_or(0)
