@@ -4,6 +4,7 @@
 use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
+    rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -18,6 +19,7 @@ use actix::{
 use tokio::task::yield_now;
 
 use crate::{
+    alarms::Alarms,
     error::Unserved,
     registry::hub::Hub,
     session::{
@@ -90,12 +92,14 @@ pub(crate) struct Host<A: Session> {
     /// The arbiter was made for this registry, and stops with it.
     owns_arbiter: bool,
     started: u32,
+    alarms: Rc<Alarms>,
 }
 
 impl<A: Session> Host<A> {
     /// Runs a host on the arbiter of this thread.
     pub(crate) fn run(hub: Arc<Hub<A>>, index: usize, mailbox: AddressReceiver<Self>, owns_arbiter: bool) {
-        let host = Self { hub, index, owns_arbiter, started: 0 };
+        let alarms = Alarms::run(Arc::clone(&hub.clock));
+        let host = Self { hub, index, owns_arbiter, started: 0, alarms };
         actix::spawn(Context::with_receiver(mailbox).into_future(host));
     }
 
@@ -134,7 +138,7 @@ impl<A: Session> Host<A> {
         let lifecycle = Lifecycle::new(now, hub.mode());
         vitals.set_expiry(lifecycle.fixed_end(&ruling.limits), None);
         let ctx = SessionContext::new(mailbox, Arc::clone(&vitals), permit, lifecycle, Arc::clone(&ruling));
-        let task = SessionTask::new(act, ctx, leftovers);
+        let task = SessionTask::new(act, ctx, leftovers, Rc::clone(&self.alarms));
         hub.journal.opened(now, &vitals, ruling.limits, ruling.rule.clone());
         hub.eviction.add(&vitals);
         actix::spawn(task);

@@ -60,6 +60,7 @@
 //! This needs `panic = "unwind"`. With `panic = "abort"` a panic ends the process, as everywhere.
 #![forbid(unsafe_code)]
 
+mod alarms;
 mod capacity;
 mod clock;
 mod config;

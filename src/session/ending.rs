@@ -91,6 +91,7 @@ impl End {
 
 /// Ends the session. Never panics, whatever the user's code does.
 pub(super) fn finish<A: Session>(mut body: Body<A>, mut end: End) {
+    body.alarms.unset(&body.ctx.vitals);
     // A panic or an abort comes here straight away.
     if body.ctx.lifecycle.end_reason().is_none() {
         body.leave();

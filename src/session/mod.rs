@@ -10,7 +10,6 @@
 //! Everything here runs on the thread of the session's host, but for `vitals`, `hold` and
 //! `envelope::pack`.
 
-mod alarm;
 mod async_context;
 pub(crate) mod caller;
 pub(crate) mod context;

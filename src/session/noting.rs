@@ -8,6 +8,10 @@ impl<A: Session> Body<A> {
     /// What was asked for from outside. True if something was.
     pub(super) fn take_wishes(&mut self) -> bool {
         let wishes = self.ctx.vitals.take_wishes();
+        // The alarm wishes nothing but that it is decided.
+        if wishes == Wishes::ALARM {
+            return true;
+        }
         if wishes.is_empty() {
             return false;
         }

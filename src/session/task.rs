@@ -5,9 +5,8 @@
 //! 1. The actor runs: waits, leftovers, mail, spawned items, all from one budget, so that a flood
 //!    yields to the neighbours. Then the replies in the making, which no wait holds up.
 //! 2. What happened is noted, with at most one look at the clock.
-//! 3. Is the alarm due? By that same instant, if the clock was read: a message does not touch the
-//!    timer. Otherwise the timer is asked, without polling it, because the cooperative budget that
-//!    the actor's own futures use up would hide that it has fired.
+//! 3. Is the alarm due? It has rung, which was taken with the wishes; or by that same instant, if the clock
+//!    was read, as it is in a flood, where the alarms of the thread ring late. A message does not touch it.
 //! 4. The lifecycle decides by that instant. Hooks are called right here, also while the actor is
 //!    blocked in `ctx.wait`; what they spawn is run before the task rests.
 //!
@@ -16,24 +15,23 @@
 //!
 //! A registry may have a million sessions, and then what a message costs is how many lines of
 //! memory it has to fetch. So fields are in the order of their use (`repr(C)`): first what every
-//! message needs, in `Body`, in the context, in the lifecycle; the timer last.
+//! message needs, in `Body`, in the context, in the lifecycle.
 
 use std::{
     future::Future,
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
+    rc::Rc,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use actix::{Running, dev::Envelope};
-use pin_project_lite::pin_project;
 use tokio::task::{coop::has_budget_remaining, yield_now};
 
 use super::{
-    alarm::Alarm,
     context::{SessionContext, State},
     deciding::Decision,
     ending::{End, finish},
@@ -44,24 +42,22 @@ use super::{
     span::SessionSpan,
     traits::Session,
 };
-use crate::{event::EndReason, moment::Moment};
+use crate::{alarms::Alarms, event::EndReason, moment::Moment};
 
-pin_project! {
-    /// A running session, as a future.
-    #[repr(C)]
-    pub(crate) struct SessionTask<A: Session> {
-        // `None` once it has ended.
-        body: Option<Body<A>>,
-        #[pin]
-        alarm: Alarm,
-    }
+/// A running session, as a future.
+pub(crate) struct SessionTask<A: Session> {
+    /// `None` once it has ended.
+    body: Option<Body<A>>,
+}
 
-    impl<A: Session> PinnedDrop for SessionTask<A> {
-        /// Dropped before its end: the arbiter has stopped, or somebody aborted the task.
-        fn drop(this: Pin<&mut Self>) {
-            if let Some(body) = this.project().body.take() {
-                finish(body, End::aborted());
-            }
+/// Nothing in it is pinned in place.
+impl<A: Session> Unpin for SessionTask<A> {}
+
+impl<A: Session> Drop for SessionTask<A> {
+    /// Dropped before its end: the arbiter has stopped, or somebody aborted the task.
+    fn drop(&mut self) {
+        if let Some(body) = self.body.take() {
+            finish(body, End::aborted());
         }
     }
 }
@@ -73,8 +69,6 @@ pub(super) struct Body<A: Session> {
     pub(super) span: SessionSpan,
     /// Boxed on first use.
     pub(super) agenda: Option<Box<Agenda<A>>>,
-    /// What the alarm is armed at; `None` when that has been seen to be due, or there is nothing.
-    pub(super) alarm_at: Option<Moment>,
     pub(super) started: bool,
     /// `stopping` has been called for this end.
     pub(super) asked_to_stop: bool,
@@ -89,6 +83,7 @@ pub(super) struct Body<A: Session> {
     /// The last turn spent its budget: this one is timed.
     flooded: bool,
     pub(super) ctx: SessionContext<A>,
+    pub(super) alarms: Rc<Alarms>,
 }
 
 /// What the actor's turn left.
@@ -125,7 +120,7 @@ enum Again {
 const LONG: Duration = Duration::from_micros(64);
 
 impl<A: Session> SessionTask<A> {
-    pub(crate) fn new(act: A, ctx: SessionContext<A>, leftovers: Vec<Parcel<A>>) -> Self {
+    pub(crate) fn new(act: A, ctx: SessionContext<A>, leftovers: Vec<Parcel<A>>, alarms: Rc<Alarms>) -> Self {
         let agenda =
             (!leftovers.is_empty()).then(|| Box::new(Agenda { leftovers: leftovers.into(), ..Agenda::default() }));
         let span = SessionSpan::new(ctx.key(), ctx.id());
@@ -134,7 +129,6 @@ impl<A: Session> SessionTask<A> {
                 act,
                 span,
                 agenda,
-                alarm_at: None,
                 started: false,
                 asked_to_stop: false,
                 forced: None,
@@ -143,8 +137,8 @@ impl<A: Session> SessionTask<A> {
                 seen_empty: false,
                 flooded: false,
                 ctx,
+                alarms,
             }),
-            alarm: Alarm::default(),
         }
     }
 }
@@ -153,7 +147,7 @@ impl<A: Session> Future for SessionTask<A> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut this = self.project();
+        let this = self.get_mut();
         let Some(body) = this.body.as_mut() else {
             return Poll::Ready(());
         };
@@ -166,7 +160,7 @@ impl<A: Session> Future for SessionTask<A> {
 
         // Outside of what may unwind, or a message that panics would be dropped meanwhile.
         let mut taken = body.agenda.as_mut().and_then(|agenda| agenda.taken.take());
-        let turn = catch_unwind(AssertUnwindSafe(|| body.turn(cx, this.alarm.as_mut(), &mut taken)));
+        let turn = catch_unwind(AssertUnwindSafe(|| body.turn(cx, &mut taken)));
         if taken.is_some() {
             body.agenda.get_or_insert_default().taken = taken;
         }
@@ -175,7 +169,7 @@ impl<A: Session> Future for SessionTask<A> {
                 if let Some(deadline) = wake_at
                     && body.is_nearer(deadline)
                 {
-                    this.alarm.arm(body.ctx.hub().clock.instant(deadline), cx);
+                    body.alarms.set(&body.ctx.vitals, deadline);
                 }
                 match again {
                     Again::No => {}
@@ -197,7 +191,7 @@ impl<A: Session> Future for SessionTask<A> {
 
 impl<A: Session> Body<A> {
     /// `taken` is what was taken out of the mailbox: being handled, or next to be.
-    fn turn(&mut self, cx: &mut Context<'_>, mut alarm: Pin<&mut Alarm>, taken: &mut Option<Envelope<A>>) -> Turn {
+    fn turn(&mut self, cx: &mut Context<'_>, taken: &mut Option<Envelope<A>>) -> Turn {
         // Whether something may be due although nothing happened.
         let mut due = mem::take(&mut self.undecided);
         let mut now = None;
@@ -235,8 +229,10 @@ impl<A: Session> Body<A> {
                 // In a flood the timer is late: it fires when the runtime gets to it.
                 now.get_or_insert_with(|| self.ctx.hub().clock.now());
             }
-            if self.alarm_at.is_some_and(|at| now.map_or_else(|| alarm.as_mut().fired(), |now| at <= now)) {
-                self.alarm_at = None;
+            if let (Some(now), Some(at)) = (now, self.ctx.vitals.alarm())
+                && at <= now
+            {
+                self.alarms.unset(&self.ctx.vitals);
                 due = true;
             }
             if !(due || self.ctx.lifecycle.is_draining()) {
@@ -270,13 +266,9 @@ impl<A: Session> Body<A> {
         }
     }
 
-    /// Whether the alarm, as it is armed, would come too late. Then it is to be armed at `deadline`.
-    fn is_nearer(&mut self, deadline: Moment) -> bool {
-        let nearer = self.alarm_at.is_none_or(|at| deadline < at);
-        if nearer {
-            self.alarm_at = Some(deadline);
-        }
-        nearer
+    /// Whether the alarm, as it is set, would come too late.
+    fn is_nearer(&self, deadline: Moment) -> bool {
+        self.ctx.vitals.alarm().is_none_or(|at| deadline < at)
     }
 
     /// Finished replies. True if the budget ran out.
@@ -329,10 +321,10 @@ mod tests {
 
     impl Session for Idle {}
 
-    /// With tokio's own 104 bytes this task, its timer included, still fits into three of the 128-byte
-    /// steps that tokio allocates tasks in; one byte more costs every session another step.
+    /// With tokio's own 104 bytes this task still fits into two of the 128-byte steps that tokio allocates tasks in;
+    /// one byte more costs every session another step.
     #[test]
-    fn a_task_with_a_word_of_state_takes_three_steps_of_memory() {
-        assert!(size_of::<SessionTask<Idle>>() <= 280, "{} bytes", size_of::<SessionTask<Idle>>());
+    fn a_task_with_a_word_of_state_takes_two_steps_of_memory() {
+        assert!(size_of::<SessionTask<Idle>>() <= 152, "{} bytes", size_of::<SessionTask<Idle>>());
     }
 }

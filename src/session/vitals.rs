@@ -50,8 +50,12 @@ pub(crate) struct Vitals {
     handled: AtomicU64,
     busy_since: AtomicU64,
     in_flight: AtomicU32,
-    // What is seldom used.
     host: AtomicU32,
+    /// What the alarm is set at; of the session's own thread, as the next.
+    alarm: AtomicU64,
+    // What is seldom used.
+    /// Where its host's wheel keeps the alarm.
+    alarm_place: AtomicU64,
     waker: OnceLock<Waker>,
     opened: AtomicU64,
     /// The end that no activity moves: max age, or the hard end of a drain.
@@ -90,6 +94,8 @@ impl Vitals {
             in_flight: AtomicU32::new(0),
             holds: Holds::default(),
             host: AtomicU32::new(0),
+            alarm: AtomicU64::new(NEVER),
+            alarm_place: AtomicU64::new(u64::MAX),
             wishes: AtomicU8::new(0),
             phase: AtomicU8::new(VitalPhase::Starting as u8),
             victim: Victim::default(),
@@ -227,6 +233,29 @@ impl Vitals {
         let since = if in_flight > 0 { progress.nanos() } else { NEVER };
         self.busy_since.store(since, Ordering::Relaxed);
         self.in_flight.store(in_flight, Ordering::Relaxed);
+    }
+
+    // ---- the alarm, for its thread alone ------------------------------------------------------
+
+    /// What it is set at, if it has not rung.
+    #[inline]
+    pub(crate) fn alarm(&self) -> Option<Moment> {
+        match self.alarm.load(Ordering::Relaxed) {
+            NEVER => None,
+            nanos => Some(Moment::of_nanos(nanos)),
+        }
+    }
+
+    pub(crate) fn set_alarm(&self, at: Option<Moment>) {
+        self.alarm.store(at.map_or(NEVER, Moment::nanos), Ordering::Relaxed);
+    }
+
+    pub(crate) fn alarm_place(&self) -> u64 {
+        self.alarm_place.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_alarm_place(&self, place: u64) {
+        self.alarm_place.store(place, Ordering::Relaxed);
     }
 
     // ---- read from outside --------------------------------------------------------------------

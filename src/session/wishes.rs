@@ -12,6 +12,8 @@ impl Wishes {
     pub(crate) const POLICY: Self = Self(8);
     /// Observe mode: the key was opened again, which begins the next virtual life.
     pub(crate) const OPENED: Self = Self(16);
+    /// Its alarm has rung: a deadline may have come.
+    pub(crate) const ALARM: Self = Self(32);
 
     pub(crate) fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
