@@ -21,22 +21,26 @@ pub(crate) enum Full {
 /// One key's slot. A successor inherits its predecessor's; dropping it frees it.
 #[must_use = "a slot that is dropped is free again"]
 pub(crate) struct Permit<A: Session> {
-    hub: Arc<Hub<A>>,
+    /// `None` once it was passed to a session.
+    hub: Option<Arc<Hub<A>>>,
 }
 
 impl<A: Session> Permit<A> {
     pub(crate) fn new(hub: Arc<Hub<A>>) -> Self {
-        Self { hub }
+        Self { hub: Some(hub) }
     }
 
-    pub(crate) fn hub(&self) -> &Arc<Hub<A>> {
-        &self.hub
+    /// A session runs with it, which makes another of it at its end, however it ends.
+    pub(crate) fn pass_to_session(mut self) {
+        self.hub = None;
     }
 }
 
 impl<A: Session> Drop for Permit<A> {
     fn drop(&mut self) {
-        self.hub.free_slot();
+        if let Some(hub) = self.hub.take() {
+            hub.free_slot();
+        }
     }
 }
 

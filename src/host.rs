@@ -19,8 +19,8 @@ use actix::{
 use tokio::task::yield_now;
 
 use crate::{
-    alarms::Alarms,
     error::Unserved,
+    locals::Locals,
     registry::hub::Hub,
     session::{
         Session, context::SessionContext, lifecycle::Lifecycle, panics::panic_message, task::SessionTask,
@@ -87,26 +87,24 @@ impl<A: Session> fmt::Debug for HostLink<A> {
 
 /// The supervisor actor of one arbiter.
 pub(crate) struct Host<A: Session> {
-    hub: Arc<Hub<A>>,
+    locals: Rc<Locals<A>>,
     index: usize,
     /// The arbiter was made for this registry, and stops with it.
     owns_arbiter: bool,
     started: u32,
-    alarms: Rc<Alarms>,
 }
 
 impl<A: Session> Host<A> {
     /// Runs a host on the arbiter of this thread.
     pub(crate) fn run(hub: Arc<Hub<A>>, index: usize, mailbox: AddressReceiver<Self>, owns_arbiter: bool) {
-        let alarms = Alarms::run(Arc::clone(&hub.clock));
-        let host = Self { hub, index, owns_arbiter, started: 0, alarms };
+        let host = Self { locals: Locals::new(hub), index, owns_arbiter, started: 0 };
         actix::spawn(Context::with_receiver(mailbox).into_future(host));
     }
 
     /// Makes the actor and sets it running. A factory that panics leaves nothing behind.
     fn run_session(&self, start: Start<A>) {
         let Some(mut parts) = start.take() else { return };
-        let hub = &self.hub;
+        let hub = &self.locals.hub;
         let key = parts.vitals.key().clone();
         let make = parts.make.take();
         let made = catch_unwind(AssertUnwindSafe(|| match make {
@@ -137,8 +135,10 @@ impl<A: Session> Host<A> {
         }
         let lifecycle = Lifecycle::new(now, hub.mode());
         vitals.set_expiry(lifecycle.fixed_end(&ruling.limits), None);
-        let ctx = SessionContext::new(mailbox, Arc::clone(&vitals), permit, lifecycle, Arc::clone(&ruling));
-        let task = SessionTask::new(act, ctx, leftovers, Rc::clone(&self.alarms));
+        let ctx =
+            SessionContext::new(mailbox, Arc::clone(&vitals), Rc::clone(&self.locals), lifecycle, Arc::clone(&ruling));
+        permit.pass_to_session();
+        let task = SessionTask::new(act, ctx, leftovers);
         hub.journal.opened(now, &vitals, ruling.limits, ruling.rule.clone());
         hub.eviction.add(&vitals);
         actix::spawn(task);
@@ -175,7 +175,7 @@ impl<A: Session> Handler<Instruction> for Host<A> {
         match instruction {
             Instruction::Stop => ctx.stop(),
             Instruction::Wish(wish) => {
-                let mut sessions: Vec<Arc<Vitals>> = self.hub.journal.live();
+                let mut sessions: Vec<Arc<Vitals>> = self.locals.hub.journal.live();
                 sessions.retain(|vitals| vitals.host() == self.index);
                 let tell = async move {
                     for slice in sessions.chunks(SLICE) {
@@ -194,7 +194,7 @@ impl<A: Session> Handler<Instruction> for Host<A> {
 impl<A: Session> Drop for Host<A> {
     /// The registry is done, or the arbiter has stopped under it.
     fn drop(&mut self) {
-        if let Some(link) = self.hub.hosts.get(self.index) {
+        if let Some(link) = self.locals.hub.hosts.get(self.index) {
             link.gone.store(true, Ordering::Release);
         }
         if self.owns_arbiter

@@ -73,6 +73,7 @@ mod info;
 mod journal;
 mod key;
 mod limits;
+mod locals;
 mod millis;
 mod moment;
 mod policy;

@@ -5,7 +5,7 @@
 //! task carries that out when the handler has returned; a message costs one addition here, and the
 //! clock is read by the task, once per poll.
 
-use std::{cell::Cell, fmt, sync::Arc};
+use std::{cell::Cell, fmt, rc::Rc, sync::Arc};
 
 use actix::{SpawnHandle, dev::channel::AddressReceiver};
 use tokio::time::Instant;
@@ -20,10 +20,10 @@ use super::{
     vitals::Vitals,
 };
 use crate::{
-    capacity::Permit,
     event::{EndReason, Phase, SessionId},
     key::SessionKey,
     limits::{EffectiveLimits, Limits},
+    locals::Locals,
     policy::PolicyError,
     registry::WeakSessionRegistry,
     rules::Ruling,
@@ -43,8 +43,7 @@ pub(crate) const MOST_MAIL: usize = (usize::MAX >> 2) - 1;
 pub struct SessionContext<A: Session> {
     pub(super) mailbox: AddressReceiver<A>,
     pub(super) vitals: Arc<Vitals>,
-    /// The key's slot, and the way to the hub.
-    pub(super) permit: Permit<A>,
+    pub(super) locals: Rc<Locals<A>>,
     /// What only some sessions need; a plain one never has it.
     pub(super) extras: Option<Box<Extras<A>>>,
     /// Something counted as activity since the task looked last.
@@ -123,14 +122,14 @@ impl<A: Session> SessionContext<A> {
     pub(crate) fn new(
         mailbox: AddressReceiver<A>,
         vitals: Arc<Vitals>,
-        permit: Permit<A>,
+        locals: Rc<Locals<A>>,
         lifecycle: Lifecycle,
         ruling: Arc<Ruling>,
     ) -> Self {
         Self {
             mailbox,
             vitals,
-            permit,
+            locals,
             extras: None,
             activity: false,
             progress: false,

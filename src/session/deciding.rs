@@ -118,9 +118,9 @@ impl<A: Session> Body<A> {
         }
         // Under the entry lock nobody can come in through the registry, so what is seen now is
         // final; who holds an `Addr` may still send, and that mail goes to the successor.
-        let (mailbox, permit, vitals) = (&mut ctx.mailbox, &ctx.permit, &ctx.vitals);
+        let (mailbox, locals, vitals) = (&mut ctx.mailbox, &ctx.locals, &ctx.vitals);
         let known = ctx.lifecycle.last_activity();
-        let route = permit.hub().directory.leave_if(vitals, || {
+        let route = locals.hub.directory.leave_if(vitals, || {
             if let Poll::Ready(Some(envelope)) = Pin::new(mailbox).poll_next(cx) {
                 *taken = Some(envelope);
                 return false;

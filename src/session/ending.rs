@@ -42,6 +42,7 @@ use crate::{
     error::Unserved,
     event::{EndReason, Ended},
     moment::Moment,
+    registry::hub::Hub,
 };
 
 /// How a session comes to its end.
@@ -91,7 +92,7 @@ impl End {
 
 /// Ends the session. Never panics, whatever the user's code does.
 pub(super) fn finish<A: Session>(mut body: Body<A>, mut end: End) {
-    body.alarms.unset(&body.ctx.vitals);
+    body.ctx.locals.alarms.unset(&body.ctx.vitals);
     // A panic or an abort comes here straight away.
     if body.ctx.lifecycle.end_reason().is_none() {
         body.leave();
@@ -142,6 +143,7 @@ struct Remains<A: Session> {
     /// When it was over.
     now: Moment,
     vitals: Arc<Vitals>,
+    hub: Arc<Hub<A>>,
     permit: Permit<A>,
     span: SessionSpan,
     mail: Vec<Parcel<A>>,
@@ -152,11 +154,14 @@ struct Remains<A: Session> {
 
 /// Steps 2 and 3.
 fn dismantle<A: Session>(body: Body<A>, end: &mut End) -> Remains<A> {
-    let now = body.ctx.hub().clock.now();
+    let now = body.ctx.locals.clock.now();
     let in_flight = body.in_flight();
     let idle = body.idle(now);
     let Body { act, ctx, agenda, span, seen_empty, .. } = body;
-    let SessionContext { mailbox, vitals, permit, extras, .. } = ctx;
+    let SessionContext { mailbox, vitals, locals, extras, .. } = ctx;
+    // The slot it has had since it started.
+    let hub = Arc::clone(&locals.hub);
+    let permit = Permit::new(Arc::clone(&hub));
     let (staged, replies) = match extras {
         Some(mut extras) => (mem::take(&mut extras.staged), Some(mem::take(&mut extras.replies))),
         None => (Vec::new(), None),
@@ -182,8 +187,7 @@ fn dismantle<A: Session>(body: Body<A>, end: &mut End) -> Remains<A> {
             end.note_panic(drop_quietly(replies));
         } else {
             not_cut += replies.tracked();
-            let hub = Arc::clone(permit.hub());
-            detached::run_on(replies, hub, vitals.key().clone(), end.unserved());
+            detached::run_on(replies, Arc::clone(&hub), vitals.key().clone(), end.unserved());
         }
     });
 
@@ -207,13 +211,12 @@ fn dismantle<A: Session>(body: Body<A>, end: &mut End) -> Remains<A> {
         dropped: 0,
         panic: end.panic.clone(),
     };
-    Remains { now, vitals, permit, span, mail, ended, seen_empty }
+    Remains { now, vitals, hub, permit, span, mail, ended, seen_empty }
 }
 
 /// Steps 4 to 7.
 fn settle<A: Session>(remains: Remains<A>, end: End) {
-    let Remains { now, vitals, permit, span, mut mail, mut ended, seen_empty } = remains;
-    let hub = Arc::clone(permit.hub());
+    let Remains { now, vitals, hub, permit, span, mut mail, mut ended, seen_empty } = remains;
     let mut lost: Vec<Parcel<A>> = mail.extract_if(.., |parcel| parcel.is_abandoned()).collect();
     if !mail.is_empty() && !hub.has_successor(&vitals, &ended, seen_empty) {
         lost.append(&mut mail);

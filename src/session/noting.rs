@@ -16,7 +16,7 @@ impl<A: Session> Body<A> {
             return false;
         }
         // Not the instant of what the actor does after it, which may take its time.
-        let now = self.ctx.hub().clock.now();
+        let now = self.ctx.locals.clock.now();
         if wishes.has(Wishes::POLICY) {
             self.ctx.follow_policy();
         }
@@ -48,7 +48,7 @@ impl<A: Session> Body<A> {
         if !(progress || activity || ctx.message_handled || ctx.limits_changed) {
             return false;
         }
-        let now = *now.get_or_insert_with(|| ctx.permit.hub().clock.now());
+        let now = *now.get_or_insert_with(|| ctx.locals.clock.now());
         let mut news = progress || ctx.limits_changed || ctx.lifecycle.has_warned();
         if ctx.message_handled && ctx.lifecycle.message(now) {
             // A virtual life begins as a real one does, also by a message that does not count.

@@ -22,7 +22,6 @@ use std::{
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
-    rc::Rc,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -42,7 +41,7 @@ use super::{
     span::SessionSpan,
     traits::Session,
 };
-use crate::{alarms::Alarms, event::EndReason, moment::Moment};
+use crate::{event::EndReason, moment::Moment};
 
 /// A running session, as a future.
 pub(crate) struct SessionTask<A: Session> {
@@ -83,7 +82,6 @@ pub(super) struct Body<A: Session> {
     /// The last turn spent its budget: this one is timed.
     flooded: bool,
     pub(super) ctx: SessionContext<A>,
-    pub(super) alarms: Rc<Alarms>,
 }
 
 /// What the actor's turn left.
@@ -120,7 +118,7 @@ enum Again {
 const LONG: Duration = Duration::from_micros(64);
 
 impl<A: Session> SessionTask<A> {
-    pub(crate) fn new(act: A, ctx: SessionContext<A>, leftovers: Vec<Parcel<A>>, alarms: Rc<Alarms>) -> Self {
+    pub(crate) fn new(act: A, ctx: SessionContext<A>, leftovers: Vec<Parcel<A>>) -> Self {
         let agenda =
             (!leftovers.is_empty()).then(|| Box::new(Agenda { leftovers: leftovers.into(), ..Agenda::default() }));
         let span = SessionSpan::new(ctx.key(), ctx.id());
@@ -137,7 +135,6 @@ impl<A: Session> SessionTask<A> {
                 seen_empty: false,
                 flooded: false,
                 ctx,
-                alarms,
             }),
         }
     }
@@ -169,7 +166,7 @@ impl<A: Session> Future for SessionTask<A> {
                 if let Some(deadline) = wake_at
                     && body.is_nearer(deadline)
                 {
-                    body.alarms.set(&body.ctx.vitals, deadline);
+                    body.ctx.locals.alarms.set(&body.ctx.vitals, deadline);
                 }
                 match again {
                     Again::No => {}
@@ -195,7 +192,7 @@ impl<A: Session> Body<A> {
         // Whether something may be due although nothing happened.
         let mut due = mem::take(&mut self.undecided);
         let mut now = None;
-        let begun = mem::take(&mut self.flooded).then(|| self.ctx.hub().clock.now());
+        let begun = mem::take(&mut self.flooded).then(|| self.ctx.locals.clock.now());
         if !self.started {
             self.started = true;
             due = true;
@@ -227,18 +224,18 @@ impl<A: Session> Body<A> {
             due |= self.note(&mut now);
             if more {
                 // In a flood the timer is late: it fires when the runtime gets to it.
-                now.get_or_insert_with(|| self.ctx.hub().clock.now());
+                now.get_or_insert_with(|| self.ctx.locals.clock.now());
             }
             if let (Some(now), Some(at)) = (now, self.ctx.vitals.alarm())
                 && at <= now
             {
-                self.alarms.unset(&self.ctx.vitals);
+                self.ctx.locals.alarms.unset(&self.ctx.vitals);
                 due = true;
             }
             if !(due || self.ctx.lifecycle.is_draining()) {
                 return Turn::Rest { again: self.again(more, begun, now), wake_at: None };
             }
-            let moment = *now.get_or_insert_with(|| self.ctx.hub().clock.now());
+            let moment = *now.get_or_insert_with(|| self.ctx.locals.clock.now());
             match self.decide(moment, mailbox_empty, cx, taken) {
                 Decision::Rest => return Turn::Rest { again: self.again(more, begun, now), wake_at: self.wake_at() },
                 Decision::Again if budget.step() => {
@@ -313,7 +310,7 @@ impl<A: Session> Body<A> {
 mod tests {
     use super::*;
 
-    struct Idle(#[allow(dead_code)] u64);
+    struct Idle(#[allow(dead_code)] [u64; 2]);
 
     impl actix::Actor for Idle {
         type Context = SessionContext<Self>;
@@ -324,7 +321,7 @@ mod tests {
     /// With tokio's own 104 bytes this task still fits into two of the 128-byte steps that tokio allocates tasks in;
     /// one byte more costs every session another step.
     #[test]
-    fn a_task_with_a_word_of_state_takes_two_steps_of_memory() {
+    fn a_task_with_two_words_of_state_takes_two_steps_of_memory() {
         assert!(size_of::<SessionTask<Idle>>() <= 152, "{} bytes", size_of::<SessionTask<Idle>>());
     }
 }

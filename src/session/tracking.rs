@@ -24,7 +24,7 @@ use crate::{
 
 impl<A: Session> SessionContext<A> {
     pub(super) fn hub(&self) -> &Arc<Hub<A>> {
-        self.permit.hub()
+        &self.locals.hub
     }
 
     pub(super) fn extras(&mut self) -> &mut Extras<A> {

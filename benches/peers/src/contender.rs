@@ -7,6 +7,8 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 pub(crate) struct Limits {
     /// By the number of the session.
     pub(crate) idle: Rc<dyn Fn(usize) -> Duration>,
+    /// Each has one of its own.
+    pub(crate) spread: bool,
     pub(crate) max_age: Duration,
     /// Between two sweeps, for those who sweep.
     pub(crate) sweep: Duration,
@@ -17,11 +19,11 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 impl Limits {
     /// Nobody expires while it is measured, but everybody could.
     pub(crate) fn long() -> Self {
-        Self::idle(|_| Duration::from_secs(3600))
+        Self { spread: false, ..Self::idle(|_| Duration::from_secs(3600)) }
     }
 
     pub(crate) fn idle(idle: impl Fn(usize) -> Duration + 'static) -> Self {
-        Self { idle: Rc::new(idle), max_age: DAY, sweep: Duration::from_secs(1) }
+        Self { idle: Rc::new(idle), spread: true, max_age: DAY, sweep: Duration::from_secs(1) }
     }
 }
 

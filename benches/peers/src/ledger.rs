@@ -24,6 +24,10 @@ impl Session {
         Self { index, sum: 0 }
     }
 
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
     /// Handles a message.
     pub(crate) fn add(&mut self, n: u64) -> u64 {
         self.sum = self.sum.wrapping_add(n);

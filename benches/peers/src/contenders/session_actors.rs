@@ -1,6 +1,6 @@
 //! This crate.
 
-use std::{sync::Arc, time::Duration};
+use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use session_actors::{Limits as SessionLimits, Policy, SessionContext, SessionKey, SessionRegistry};
@@ -13,21 +13,21 @@ use crate::{
 
 pub(crate) struct SessionActors {
     registry: SessionRegistry<Live>,
-    limits: Limits,
 }
 
-pub(crate) struct Live {
-    session: Session,
-    /// Boxed, because the comparison of memory is not about this.
-    idle: Option<Box<Duration>>,
+pub(crate) struct Live(Session);
+
+thread_local! {
+    /// Where each session has an idle time of its own; outside of it, because the comparison of memory is not about that.
+    static IDLE: RefCell<Option<Rc<dyn Fn(usize) -> Duration>>> = const { RefCell::new(None) };
 }
 
 impl Actor for Live {
     type Context = SessionContext<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        // Only where each session has an idle time of its own.
-        if let Some(idle) = self.idle.as_deref().copied() {
+        let idle = IDLE.with_borrow(|idle| idle.as_ref().map(|idle| idle(self.0.index())));
+        if let Some(idle) = idle {
             ctx.set_limits(SessionLimits::new().idle_timeout(idle)).expect("limits that make sense");
         }
     }
@@ -39,7 +39,7 @@ impl Handler<Add> for Live {
     type Result = u64;
 
     fn handle(&mut self, Add(n): Add, _: &mut Self::Context) -> u64 {
-        self.session.add(n)
+        self.0.add(n)
     }
 }
 
@@ -69,21 +69,16 @@ impl Contender for SessionActors {
     async fn start(limits: Limits) -> Self {
         let all = (limits.idle)(0);
         let policy = Policy::new(SessionLimits::new().idle_timeout(all).max_age(limits.max_age));
-        let registry =
-            SessionRegistry::builder(|key: &SessionKey| Live { session: Session::new(number(key)), idle: None })
-                .policy(policy)
-                .start()
-                .expect("it starts");
-        Self { registry, limits }
+        let registry = SessionRegistry::builder(|key: &SessionKey| Live(Session::new(number(key))))
+            .policy(policy)
+            .start()
+            .expect("it starts");
+        IDLE.set((limits.spread).then_some(limits.idle));
+        Self { registry }
     }
 
     async fn open(&self, index: usize) -> Addr<Live> {
-        let idle = (self.limits.idle)(index);
-        if idle == (self.limits.idle)(0) {
-            return self.registry.open(key(index)).expect("it opens");
-        }
-        let make = move |_: &SessionKey| Live { session: Session::new(index), idle: Some(Box::new(idle)) };
-        self.registry.open_with(key(index), make).expect("it opens")
+        self.registry.open(key(index)).expect("it opens")
     }
 
     fn tell(&self, to: &Addr<Live>, n: u64) {
