@@ -21,7 +21,7 @@ use crate::{
 #[derive(Default)]
 pub(super) struct LiveSet {
     sessions: HashSet<ByKey, ahash::RandomState>,
-    draining: HashSet<SessionId>,
+    draining: HashSet<SessionId, ahash::RandomState>,
 }
 
 impl LiveSet {

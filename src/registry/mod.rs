@@ -33,7 +33,7 @@ use crate::{
     info::SessionInfo,
     key::{IntoKey, SessionKey},
     policy::{Mode, Policy, PolicyError},
-    session::{Session, caller::Caller, inside, wishes::Wishes},
+    session::{Session, caller::Caller, inside, vitals::VitalPhase, wishes::Wishes},
     start::Make,
     stats::{Capacity, Stats},
     watch::{Watch, Watched},
@@ -98,10 +98,12 @@ impl<A: Session> SessionRegistry<A> {
 
     fn open_by(&self, key: impl IntoKey, make: Option<Make<A>>) -> Result<Addr<A>, OpenError> {
         let hub = self.hub();
-        let now = hub.clock.now();
         let observing = hub.mode() == Mode::Observe;
         hub.route(key, make, &mut |route: &Route<A>| {
-            route.vitals.touch(now);
+            // One that has not started yet has all its time before it.
+            if route.vitals.phase() != VitalPhase::Starting {
+                route.vitals.touch(hub.clock.now());
+            }
             // After a warning, activity may bring the next one nearer than the alarm is set.
             if observing || route.vitals.has_warned() {
                 route.vitals.wish(Wishes::OPENED);

@@ -217,7 +217,10 @@ fn dismantle<A: Session>(body: Body<A>, end: &mut End) -> Remains<A> {
 /// Steps 4 to 7.
 fn settle<A: Session>(remains: Remains<A>, end: End) {
     let Remains { now, vitals, hub, permit, span, mut mail, mut ended, seen_empty } = remains;
-    let mut lost: Vec<Parcel<A>> = mail.extract_if(.., |parcel| parcel.is_abandoned()).collect();
+    let mut lost: Vec<Parcel<A>> = Vec::new();
+    if !mail.is_empty() {
+        lost.extend(mail.extract_if(.., |parcel| parcel.is_abandoned()));
+    }
     if !mail.is_empty() && !hub.has_successor(&vitals, &ended, seen_empty) {
         lost.append(&mut mail);
     }
@@ -230,6 +233,9 @@ fn settle<A: Session>(remains: Remains<A>, end: End) {
     hub.release(&vitals, mail, permit);
     // Whoever is told finds the slot free.
     drop(waiters);
+    if lost.is_empty() {
+        return;
+    }
     // Last of all, because it runs users' code, which may take its time, and nobody's key waits for it.
     because(end.unserved(), || {
         for parcel in lost {

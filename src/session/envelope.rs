@@ -24,6 +24,7 @@ where
     M::Result: Send,
 {
     /// Only boxes: it runs on the sender's thread, in the middle of its send.
+    #[inline]
     fn pack(msg: M, tx: Option<OneshotSender<M::Result>>) -> Envelope<A> {
         // A `do_send` has nobody who could be told anything.
         match tx.as_ref().and_then(|_| Caller::current()) {

@@ -15,13 +15,12 @@ impl<A: Session> Body<A> {
         if wishes.is_empty() {
             return false;
         }
-        // Not the instant of what the actor does after it, which may take its time.
-        let now = self.ctx.locals.clock.now();
         if wishes.has(Wishes::POLICY) {
             self.ctx.follow_policy();
         }
         if wishes.has(Wishes::OPENED) {
-            self.ctx.lifecycle.message(now);
+            // Not the instant of what the actor does after it, which may take its time.
+            self.ctx.lifecycle.message(self.ctx.locals.clock.now());
         }
         self.forced = if wishes.has(Wishes::SHUTDOWN) {
             Some(EndReason::Shutdown)

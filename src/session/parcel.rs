@@ -7,13 +7,26 @@
 //! there, and the guard clears the collector whatever happens, so it can only ever see the
 //! envelopes of the one session that is ending.
 
-use std::{any::Any, cell::RefCell};
+use std::{
+    any::{Any, TypeId},
+    cell::RefCell,
+};
 
 use actix::{Actor, dev::EnvelopeProxy};
 
 thread_local! {
-    /// Holds a `Vec<Parcel<A>>` of the session that is ending.
-    static COLLECTOR: RefCell<Option<Box<dyn Any>>> = const { RefCell::new(None) };
+    static COLLECTOR: RefCell<Collector> = const { RefCell::new(Collector::Closed) };
+}
+
+/// What is collected for the session that is ending.
+#[derive(Default)]
+enum Collector {
+    #[default]
+    Closed,
+    /// Nothing yet; for the actor of this type.
+    Open(TypeId),
+    /// A `Vec<Parcel<A>>`.
+    Filled(Box<dyn Any>),
 }
 
 /// A message on its way to the successor, with whoever waits for its reply.
@@ -30,23 +43,21 @@ pub(crate) fn collect<A: Actor>(close: impl FnOnce()) -> Vec<Parcel<A>> {
     struct Clear;
     impl Drop for Clear {
         fn drop(&mut self) {
-            let _ = COLLECTOR.try_with(|cell| cell.take());
+            let _ = COLLECTOR.try_with(RefCell::take);
         }
     }
 
-    let opened = COLLECTOR.try_with(|cell| cell.replace(Some(Box::new(Vec::<Parcel<A>>::new())))).is_ok();
+    let opened = COLLECTOR.try_with(|cell| cell.replace(Collector::Open(TypeId::of::<A>()))).is_ok();
     let _clear = Clear;
     close();
     if !opened {
         // The thread is being torn down; what was dropped has told its callers.
         return Vec::new();
     }
-    COLLECTOR
-        .try_with(|cell| cell.take())
-        .ok()
-        .flatten()
-        .and_then(|parcels| parcels.downcast::<Vec<Parcel<A>>>().ok())
-        .map_or_else(Vec::new, |parcels| *parcels)
+    match COLLECTOR.try_with(RefCell::take) {
+        Ok(Collector::Filled(parcels)) => parcels.downcast::<Vec<Parcel<A>>>().map_or_else(|_| Vec::new(), |all| *all),
+        Ok(Collector::Closed | Collector::Open(_)) | Err(_) => Vec::new(),
+    }
 }
 
 /// Offers an unhandled message to the collector, if one is open for this actor type. Otherwise
@@ -57,11 +68,18 @@ pub(crate) fn offer<A: Actor>(parcel: impl FnOnce() -> Parcel<A>) -> bool {
             let Ok(mut collector) = cell.try_borrow_mut() else {
                 return false;
             };
-            let Some(parcels) = collector.as_mut().and_then(|any| any.downcast_mut::<Vec<Parcel<A>>>()) else {
-                return false;
-            };
-            parcels.push(parcel());
-            true
+            match &mut *collector {
+                Collector::Open(actor) if *actor == TypeId::of::<A>() => {
+                    *collector = Collector::Filled(Box::new(vec![parcel()]));
+                    true
+                }
+                Collector::Filled(parcels) => {
+                    let Some(parcels) = parcels.downcast_mut::<Vec<Parcel<A>>>() else { return false };
+                    parcels.push(parcel());
+                    true
+                }
+                Collector::Closed | Collector::Open(_) => false,
+            }
         })
         .unwrap_or(false)
 }

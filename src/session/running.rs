@@ -70,6 +70,11 @@ impl Budget {
         left
     }
 
+    /// The last one was taken for nothing.
+    fn return_step(&mut self) {
+        self.0 += 1;
+    }
+
     /// What one item may handle in one poll.
     const OF_AN_ITEM: u8 = 128;
 
@@ -157,7 +162,7 @@ impl<A: Session> Body<A> {
     /// Handles leftovers, then mail. True if there was no more.
     fn take_mail(&mut self, cx: &mut Context<'_>, budget: &mut Budget, taken: &mut Option<Envelope<A>>) -> bool {
         while self.ctx.waits == 0 && !self.ctx.is_stopping() {
-            if budget.is_spent() {
+            if !budget.step() {
                 return false;
             }
             // It is there already if it was taken at the last moment before an idle end. Handled in its place: a panic
@@ -170,13 +175,15 @@ impl<A: Session> Body<A> {
                         Some(parcel) => Envelope::with_proxy(parcel),
                         None => match Pin::new(&mut self.ctx.mailbox).poll_next(cx) {
                             Poll::Ready(Some(envelope)) => envelope,
-                            Poll::Ready(None) | Poll::Pending => return true,
+                            Poll::Ready(None) | Poll::Pending => {
+                                budget.return_step();
+                                return true;
+                            }
                         },
                     };
                     none.insert(next)
                 }
             };
-            budget.step();
             envelope.handle(&mut self.act, &mut self.ctx);
             *taken = None;
         }

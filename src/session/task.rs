@@ -269,7 +269,12 @@ impl<A: Session> Body<A> {
     }
 
     /// Finished replies. True if the budget ran out.
+    #[inline]
     fn poll_replies(&mut self, cx: &mut Context<'_>, budget: &mut Budget) -> bool {
+        self.ctx.extras.is_some() && self.poll_some_replies(cx, budget)
+    }
+
+    fn poll_some_replies(&mut self, cx: &mut Context<'_>, budget: &mut Budget) -> bool {
         loop {
             let Some(extras) = self.ctx.extras.as_mut().filter(|extras| !extras.replies.is_empty()) else {
                 return false;

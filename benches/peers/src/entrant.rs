@@ -6,10 +6,17 @@ use serde::{Deserialize, Serialize};
 use crate::{
     contender::Contender,
     contenders::{
-        bare_actix::BareActix, kameo::Kameo, moka::Moka, ractor::Ractor, reset_by_hand::ResetByHand,
-        session_actors::SessionActors, sweep::Sweep, tokio_task::TokioTask,
+        bare_actix::{BareActix, OnMany},
+        erlang,
+        kameo::Kameo,
+        moka::Moka,
+        ractor::Ractor,
+        reset_by_hand::ResetByHand,
+        session_actors::SessionActors,
+        sweep::Sweep,
+        tokio_task::TokioTask,
     },
-    work::{Figure, Scale, Work},
+    work::{Figure, Scale, Work, cores::cores},
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, clap::ValueEnum)]
@@ -26,6 +33,7 @@ pub(crate) enum Entrant {
     Kameo,
     Sweep,
     Moka,
+    Erlang,
 }
 
 impl Entrant {
@@ -40,7 +48,13 @@ impl Entrant {
             Self::Kameo => "kameo",
             Self::Sweep => "`DashMap`, swept",
             Self::Moka => "moka",
+            Self::Erlang => "Erlang, `gen_server` and ETS",
         }
+    }
+
+    /// Why it cannot take part on this machine.
+    pub(crate) fn is_missing(self) -> Option<&'static str> {
+        (self == Self::Erlang && !erlang::is_here()).then_some("erl and erlc are not on this machine")
     }
 
     /// Why it sits out a row.
@@ -52,6 +66,8 @@ impl Entrant {
             (Self::SessionActors, _) => None,
             (_, Work::ChurnWatched) => Some("nobody can watch"),
             (Self::BareActix, _) => None,
+            (Self::BareActixTimer, Work::OneArbiter | Work::TwoArbiters) => Some("as without"),
+            (_, Work::OneArbiter | Work::TwoArbiters) => Some("it is written for one thread"),
             (_, Work::Lookup) => Some("the floor is the `DashMap` and the address that most would write"),
             (_, Work::Pending) => Some("these are actix's kinds of reply"),
             _ => None,
@@ -61,6 +77,18 @@ impl Entrant {
     pub(crate) fn run(self, work: Work, scale: Scale) -> Result<Vec<Figure>, String> {
         if let Some(why) = self.sits_out(work) {
             return Err(format!("{} has no part in {work:?}: {why}", self.title()));
+        }
+        let arbiters = match work {
+            Work::OneArbiter => Some(1),
+            Work::TwoArbiters => Some(2),
+            _ => None,
+        };
+        match (self, arbiters) {
+            (Self::SessionActors, Some(arbiters)) => {
+                return System::new().block_on(cores::<SessionActors>(arbiters, scale));
+            }
+            (Self::BareActix, Some(arbiters)) => return System::new().block_on(cores::<OnMany>(arbiters, scale)),
+            _ => {}
         }
         match self {
             Self::SessionActors => measure::<SessionActors>(work, scale),
@@ -75,6 +103,7 @@ impl Entrant {
             Self::Kameo => measure::<Kameo>(work, scale),
             Self::Sweep => measure::<Sweep>(work, scale),
             Self::Moka => measure::<Moka>(work, scale),
+            Self::Erlang => erlang::run(work, scale),
         }
     }
 }

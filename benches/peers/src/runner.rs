@@ -42,7 +42,14 @@ impl Measured {
 pub(crate) fn run(options: &Run) -> Result<(), String> {
     let rounds = options.rounds.unwrap_or(if options.short { 1 } else { 5 });
     let rows = chosen(&options.rows);
-    let entrants = chosen(&options.entrants);
+    let mut entrants = chosen(&options.entrants);
+    entrants.retain(|entrant| match entrant.is_missing() {
+        Some(why) => {
+            eprintln!("{} takes no part: {why}", entrant.title());
+            false
+        }
+        None => true,
+    });
     let mut runs = Runs::new();
     for row in rows {
         for round in 1..=rounds {

@@ -3,6 +3,7 @@
 //! cannot do.
 
 pub(crate) mod bare_actix;
+pub(crate) mod erlang;
 pub(crate) mod kameo;
 mod mail;
 pub(crate) mod moka;

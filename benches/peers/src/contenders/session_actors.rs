@@ -9,6 +9,7 @@ use super::mail::{Add, ByFuture, HOUR, InContext};
 use crate::{
     contender::{ByKey, Contender, InTheMaking, Limits, key},
     ledger::Session,
+    work::cores::{OnArbiters, Run, Task},
 };
 
 pub(crate) struct SessionActors {
@@ -17,9 +18,12 @@ pub(crate) struct SessionActors {
 
 pub(crate) struct Live(Session);
 
+/// By the number of the session.
+type IdleOf = Rc<dyn Fn(usize) -> Duration>;
+
 thread_local! {
     /// Where each session has an idle time of its own; outside of it, because the comparison of memory is not about that.
-    static IDLE: RefCell<Option<Rc<dyn Fn(usize) -> Duration>>> = const { RefCell::new(None) };
+    static IDLE: RefCell<Option<IdleOf>> = const { RefCell::new(None) };
 }
 
 impl Actor for Live {
@@ -61,6 +65,40 @@ impl Handler<InContext> for Live {
 
 fn number(key: &SessionKey) -> usize {
     key.as_str().rsplit(':').next().and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+impl Handler<Run> for Live {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, Run(task): Run, _: &mut Self::Context) -> Self::Result {
+        task()
+    }
+}
+
+impl OnArbiters for SessionActors {
+    type Address = Addr<Live>;
+
+    async fn start_on(arbiters: usize) -> Self {
+        let registry = SessionRegistry::builder(|key: &SessionKey| Live(Session::new(number(key))))
+            .arbiters(arbiters)
+            .start()
+            .expect("it starts");
+        Self { registry }
+    }
+
+    async fn open_on(&self, index: usize) -> (usize, Addr<Live>) {
+        let session = self.registry.open(key(index)).expect("it opens");
+        session.send(Add(0)).await.expect("it is live");
+        (self.registry.info(key(index)).expect("it is live").host, session)
+    }
+
+    fn tell(to: &Addr<Live>, n: u64) {
+        to.do_send(Add(n));
+    }
+
+    async fn run_at(at: &Addr<Live>, task: Task) {
+        at.send(Run(task)).await.expect("it runs");
+    }
 }
 
 impl Contender for SessionActors {

@@ -1,5 +1,6 @@
 //! The work, the same for every contender.
 
+pub(crate) mod cores;
 mod expire;
 mod lives;
 mod lookup;
@@ -38,6 +39,10 @@ pub(crate) enum Work {
     Lookup,
     /// A quick message to a session with many replies in the making.
     Pending,
+    /// Messages on an arbiter, by a sender on its thread.
+    OneArbiter,
+    /// The same on two at once.
+    TwoArbiters,
 }
 
 /// How much of it.
@@ -86,6 +91,8 @@ impl Work {
             Self::Storm => "storm",
             Self::Lookup => "lookup",
             Self::Pending => "pending",
+            Self::OneArbiter => "cores, one arbiter",
+            Self::TwoArbiters => "cores, two arbiters",
         }
     }
 
@@ -108,6 +115,10 @@ impl Work {
                 "By key among 100,000 live sessions: the address, and a message sent; by one thread, and by two at once."
             }
             Self::Pending => "Round trips to a session that has 5,000 replies in the making.",
+            Self::OneArbiter => "Hot and spread on one arbiter of its own, with the sender on its thread.",
+            Self::TwoArbiters => {
+                "The same on two at once, each with a sender of its own: the time for each message of all."
+            }
         }
     }
 
@@ -124,6 +135,7 @@ impl Work {
             Self::Storm => storm::storm::<C>(scale).await,
             Self::Lookup => lookup::lookup::<C>(scale).await,
             Self::Pending => pending::pending::<C>(scale).await,
+            Self::OneArbiter | Self::TwoArbiters => Err("it knows one thread only".into()),
         }
     }
 }

@@ -1,0 +1,172 @@
+%% The rows of the comparison, as `src/work/` has them; prints the figures as JSON.
+-module(work).
+-export([main/1]).
+
+-define(DAY, 24 * 3600 * 1000).
+-define(HOUR, 3600 * 1000).
+-define(BYSTANDERS, 100).
+
+main([Row, Scale]) ->
+    session:table(),
+    Figures = row(list_to_atom(Row), Scale =:= "full"),
+    io:put_chars(["[", lists:join(",", [figure(F) || F <- Figures]), "]\n"]),
+    halt(0).
+
+figure({Name, Value, Unit}) ->
+    io_lib:format("{\"name\":\"~s\",\"value\":~.6f,\"unit\":\"~s\"}", [Name, float(Value), Unit]).
+
+pick(true, Full, _) -> Full;
+pick(false, _, Short) -> Short.
+
+options() -> #{idle => ?HOUR, max_age => ?DAY, handled => counters:new(1, [write_concurrency])}.
+
+key(Index) -> <<"user:", (integer_to_binary(Index))/binary>>.
+
+%% Nanoseconds for each of `Count`.
+each(Begin, Count) -> erlang:convert_time_unit(erlang:monotonic_time() - Begin, native, nanosecond) / Count.
+
+wait_for(Counter, Count) ->
+    case counters:get(Counter, 1) >= Count of
+        true -> ok;
+        false -> erlang:yield(), wait_for(Counter, Count)
+    end.
+
+%% ---- messages ----------------------------------------------------------------------------------
+
+tell_in_batches(_, _, _, 0, _) -> ok;
+tell_in_batches(Sessions, Next, Handled, Left, Batch) ->
+    Queued = min(Left, Batch),
+    Expected = counters:get(Handled, 1) + Queued,
+    Rest = tell_some(Sessions, Next, Queued),
+    wait_for(Handled, Expected),
+    tell_in_batches(Sessions, Rest, Handled, Left - Queued, Batch).
+
+tell_some(_, Next, 0) -> Next;
+tell_some(Sessions, [], Left) -> tell_some(Sessions, Sessions, Left);
+tell_some(Sessions, [Pid | Next], Left) -> session:tell(Pid, 1), tell_some(Sessions, Next, Left - 1).
+
+open_all(Count, Options) ->
+    [begin Pid = session:open(key(I), I, Options), session:ask(Pid, 0), Pid end || I <- lists:seq(0, Count - 1)].
+
+row(hot, Full) ->
+    Count = pick(Full, 1000000, 10000),
+    Options = #{handled := Handled} = options(),
+    One = open_all(1, Options),
+    tell_in_batches(One, One, Handled, Count div 10, 1000),
+    Begin = erlang:monotonic_time(),
+    tell_in_batches(One, One, Handled, Count, 1000),
+    [{"", each(Begin, Count), "ns a message"}];
+row(spread, Full) ->
+    Sessions = pick(Full, 100000, 1000),
+    Options = #{handled := Handled} = options(),
+    All = open_all(Sessions, Options),
+    tell_in_batches(All, All, Handled, Sessions * 10, Sessions),
+    Begin = erlang:monotonic_time(),
+    tell_in_batches(All, All, Handled, Sessions * 10, Sessions),
+    [{"", each(Begin, Sessions * 10), "ns a message"}];
+row(reply, Full) ->
+    Count = pick(Full, 200000, 2000),
+    [One] = open_all(1, options()),
+    [session:ask(One, 1) || _ <- lists:seq(1, Count div 10)],
+    Begin = erlang:monotonic_time(),
+    ask_times(One, Count),
+    [{"", each(Begin, Count), "ns a round trip"}];
+
+%% ---- lives -------------------------------------------------------------------------------------
+
+row(open, Full) ->
+    Count = pick(Full, 200000, 2000),
+    Options = options(),
+    Begin = erlang:monotonic_time(),
+    open_all(Count, Options),
+    Each = each(Begin, Count),
+    Count = session:live(),
+    [{"", Each, "ns a session"}];
+row(churn, Full) ->
+    Count = pick(Full, 200000, 2000),
+    Options = options(),
+    Begin = erlang:monotonic_time(),
+    churn(0, Count, Options),
+    Each = each(Begin, Count),
+    0 = session:live(),
+    [{"", Each, "ns a life"}];
+row(rest, Full) ->
+    Options = options(),
+    Before = erlang:memory(total),
+    Counts = pick(Full, [100000, 1000000], [1000, 10000]),
+    {Figures, _} = lists:mapfoldl(fun(Count, From) ->
+        [session:ask(session:open(key(I), I, Options), 0) || I <- lists:seq(From, Count - 1)],
+        garbage_collect(),
+        {{"at " ++ integer_to_list(Count), (erlang:memory(total) - Before) / Count, "bytes a session"}, Count}
+    end, 0, Counts),
+    Figures;
+
+%% ---- ends --------------------------------------------------------------------------------------
+
+row(expire, Full) ->
+    {Count, Over, First} = pick(Full, {100000, 10000, 5000}, {1000, 500, 500}),
+    Ends = ets:new(ends, [public, set, {write_concurrency, true}]),
+    Ended = counters:new(1, []),
+    Idle = fun(Index) -> First + Over * Index div Count end,
+    Options = (options())#{idle := Idle, ended => {Ended, Ends}},
+    Touched = [begin
+        Pid = session:open(key(I), I, Options),
+        Before = erlang:monotonic_time(microsecond),
+        session:ask(Pid, 1),
+        {I, Before, erlang:monotonic_time(microsecond)}
+    end || I <- lists:seq(0, Count - 1)],
+    wait_slowly(Ended, Count),
+    {Late, Early} = lists:mapfoldl(fun({I, Before, After}, Early) ->
+        [{_, At}] = ets:lookup(Ends, I),
+        Due = Idle(I) * 1000,
+        {max(0, At - After - Due) / 1000, case At < Before + Due of true -> Early + 1; false -> Early end}
+    end, 0, Touched),
+    Sorted = list_to_tuple(lists:sort(Late)),
+    [{"late p50", percentile(Sorted, 50), "ms"}, {"late p99", percentile(Sorted, 99), "ms"},
+     {"late max", percentile(Sorted, 100), "ms"}, {"early", Early, "sessions"}];
+row(storm, Full) ->
+    {Count, Until} = pick(Full, {1000000, 20000}, {2000, 500}),
+    Storm = erlang:monotonic_time(millisecond) + Until,
+    Ended = counters:new(1, [write_concurrency]),
+    Idle = fun(Index) when Index < ?BYSTANDERS -> ?HOUR;
+              (_) -> max(1, Storm - erlang:monotonic_time(millisecond)) end,
+    Options = (options())#{idle := Idle, ended => {Ended, none}},
+    Bystanders = list_to_tuple([session:open(key(I), I, Options) || I <- lists:seq(0, ?BYSTANDERS - 1)]),
+    [session:open(key(I), I, Options) || I <- lists:seq(?BYSTANDERS, ?BYSTANDERS + Count - 1)],
+    true = erlang:monotonic_time(millisecond) < Storm,
+    timer:sleep(max(0, Storm - 10 - erlang:monotonic_time(millisecond))),
+    Begin = erlang:monotonic_time(microsecond),
+    Latencies = requests(Bystanders, Begin, 0, Ended, Count, []),
+    Gone = erlang:monotonic_time(millisecond) - Storm,
+    Sorted = list_to_tuple(lists:sort(Latencies)),
+    [{"all gone after", Gone / 1000, "s"}, {"request p50", percentile(Sorted, 50), "ms"},
+     {"request p99", percentile(Sorted, 99), "ms"}].
+
+ask_times(_, 0) -> ok;
+ask_times(Pid, Left) -> session:ask(Pid, 1), ask_times(Pid, Left - 1).
+
+churn(Count, Count, _) -> ok;
+churn(Index, Count, Options) ->
+    Pid = session:open(key(Index), Index, Options),
+    session:ask(Pid, 1),
+    session:stop(Pid),
+    churn(Index + 1, Count, Options).
+
+wait_slowly(Counter, Count) ->
+    case counters:get(Counter, 1) >= Count of
+        true -> ok;
+        false -> timer:sleep(1), wait_slowly(Counter, Count)
+    end.
+
+requests(Bystanders, Begin, Asked, Ended, Count, Latencies) ->
+    Due = Begin + Asked * 1000,
+    case counters:get(Ended, 1) >= Count orelse Due > Begin + 60000000 of
+        true -> Latencies;
+        false ->
+            timer:sleep(max(0, (Due - erlang:monotonic_time(microsecond)) div 1000)),
+            session:ask(element(Asked rem ?BYSTANDERS + 1, Bystanders), 1),
+            Late = (erlang:monotonic_time(microsecond) - Due) / 1000,
+            requests(Bystanders, Begin, Asked + 1, Ended, Count, [Late | Latencies])
+    end.
+
+percentile(Sorted, Percent) -> element(1 + round(Percent / 100 * (tuple_size(Sorted) - 1)), Sorted).
