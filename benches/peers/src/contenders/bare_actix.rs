@@ -66,14 +66,6 @@ impl Handler<Run> for Bare {
 /// Actors on several arbiters, in turns.
 pub(crate) struct OnMany(Vec<Arbiter>);
 
-impl Drop for OnMany {
-    fn drop(&mut self) {
-        for arbiter in &self.0 {
-            arbiter.stop();
-        }
-    }
-}
-
 impl OnArbiters for OnMany {
     type Address = Addr<Bare>;
 
@@ -94,6 +86,13 @@ impl OnArbiters for OnMany {
 
     async fn run_at(at: &Addr<Bare>, task: Task) {
         at.send(Run(task)).await.expect("it runs");
+    }
+
+    async fn stop(self) {
+        for arbiter in self.0 {
+            arbiter.stop();
+            arbiter.join().expect("it does not panic");
+        }
     }
 }
 

@@ -99,6 +99,10 @@ impl OnArbiters for SessionActors {
     async fn run_at(at: &Addr<Live>, task: Task) {
         at.send(Run(task)).await.expect("it runs");
     }
+
+    async fn stop(self) {
+        self.registry.shutdown(Duration::from_secs(60)).await.expect("it is called from outside");
+    }
 }
 
 impl Contender for SessionActors {

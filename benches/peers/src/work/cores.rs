@@ -5,7 +5,7 @@ use std::{future::Future, pin::Pin, time::Instant};
 use actix::Message;
 use tokio::task::yield_now;
 
-use super::{Figure, Scale};
+use super::{Figure, Scale, each};
 use crate::ledger::handled;
 
 /// What runs on the thread of a session.
@@ -30,6 +30,9 @@ pub(crate) trait OnArbiters: Sized + 'static {
 
     /// Runs a task on the thread of this session, to its end.
     async fn run_at(at: &Self::Address, task: Task);
+
+    /// Ends all sessions and their threads; returns when that is done, so that it disturbs nothing that is measured next.
+    async fn stop(self);
 }
 
 /// How many there are is a row of its own: memory that an earlier one has used and freed would slow down the next.
@@ -63,7 +66,9 @@ async fn timed<C: OnArbiters>(arbiters: usize, sessions: usize, messages: usize,
     all_at_once::<C>(&shares, messages / 10, batch).await;
     let begin = Instant::now();
     all_at_once::<C>(&shares, messages, batch).await;
-    Ok(begin.elapsed().as_secs_f64() * 1e9 / (arbiters * messages) as f64)
+    let each = each(begin, arbiters * messages);
+    contender.stop().await;
+    Ok(each)
 }
 
 async fn all_at_once<C: OnArbiters>(shares: &[Vec<C::Address>], messages: usize, batch: usize) {
