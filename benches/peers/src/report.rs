@@ -47,17 +47,22 @@ pub(crate) fn markdown(runs: &Runs, rounds: usize, short: bool) -> String {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let date = says("date", &["-u", "+%Y-%m-%d"]).unwrap_or_default();
     let rustc = says("rustc", &["--version"]).unwrap_or_default();
-    let packages = ["session-actors", "actix", "tokio", "ractor", "kameo", "dashmap", "moka"]
-        .map(|package| format!("{package} {}", version(package)));
+    let mut packages: Vec<_> = ["session-actors", "actix", "tokio", "ractor", "kameo", "dashmap", "moka"]
+        .map(|package| format!("{package} {}", version(package)))
+        .into();
+    let release = "io:put_chars(erlang:system_info(otp_release)),halt().";
+    packages.extend(says("erl", &["-noshell", "-eval", release]).map(|release| format!("Erlang/OTP {release}")));
     let _ = writeln!(text, "# Measured against what a user would pick instead\n");
     if short {
         let _ = writeln!(text, "**A short run, to see that it runs: the figures mean nothing.**\n");
     }
     let _ = writeln!(
         text,
-        "Medians of {rounds} runs, each in a process of its own, taking turns; in brackets the lowest and the highest. \
+        "Medians of {rounds} runs (of {} for {}), each in a process of its own, taking turns; in brackets the lowest and the highest. \
          `÷` is the median divided by that of session-actors in the same run of this program: above 1, this crate is \
          the cheaper. {date}, {cores} cores, {}, {rustc}; {}.\n",
+        Work::Rest.rounds(rounds),
+        "rest, expire and storm",
         processor(),
         packages.join(", ")
     );
@@ -68,6 +73,11 @@ pub(crate) fn markdown(runs: &Runs, rounds: usize, short: bool) -> String {
         let _ = writeln!(text, "## {}{name}\n\n{}\n", row.title(), row.describes());
         let _ = writeln!(text, "| | {unit} | | ÷ |\n|---|---:|---|---:|");
         let ours = measured.get(&Entrant::SessionActors).map(Measured::median);
+        let without: Vec<_> = Entrant::value_variants()
+            .iter()
+            .filter(|entrant| !measured.contains_key(entrant))
+            .filter_map(|entrant| Some(format!("{} ({})", entrant.title(), entrant.sits_out(*row)?)))
+            .collect();
         for (entrant, measured) in measured {
             let (lowest, highest) = measured.spread();
             let ratio = ours
@@ -83,6 +93,9 @@ pub(crate) fn markdown(runs: &Runs, rounds: usize, short: bool) -> String {
             );
         }
         let _ = writeln!(text);
+        if !without.is_empty() {
+            let _ = writeln!(text, "Not in it: {}.\n", without.join("; "));
+        }
     }
     text
 }

@@ -122,6 +122,14 @@ impl Work {
         }
     }
 
+    /// Of so many: those that take a minute each have fewer.
+    pub(crate) fn rounds(self, rounds: usize) -> usize {
+        match self {
+            Self::Rest | Self::Expire | Self::Storm => rounds.min(3),
+            _ => rounds,
+        }
+    }
+
     pub(crate) async fn run<C: Contender>(self, scale: Scale) -> Result<Vec<Figure>, String> {
         match self {
             Self::Hot => messages::hot::<C>(scale).await,
