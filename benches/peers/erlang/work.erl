@@ -93,7 +93,7 @@ row(churn, Full) ->
 row(rest, Full) ->
     Options = options(),
     Before = erlang:memory(total),
-    Counts = pick(Full, [100000, 1000000], [1000, 10000]),
+    Counts = pick(Full, [100000, 1000000], [1000]),
     {Figures, _} = lists:mapfoldl(fun(Count, From) ->
         [session:ask(session:open(key(I), I, Options), 0) || I <- lists:seq(From, Count - 1)],
         garbage_collect(),

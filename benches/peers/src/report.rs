@@ -1,6 +1,6 @@
 //! The table and the picture.
 
-use std::{fmt::Write as _, path::Path, process::Command};
+use std::{collections::BTreeMap, fmt::Write as _, path::Path, process::Command};
 
 use clap::ValueEnum;
 use plotters::prelude::*;
@@ -58,11 +58,10 @@ pub(crate) fn markdown(runs: &Runs, rounds: usize, short: bool) -> String {
     }
     let _ = writeln!(
         text,
-        "Medians of {rounds} runs (of {} for {}), each in a process of its own, taking turns; in brackets the lowest and the highest. \
+        "Medians of {rounds} runs (of {} for rest, expire and storm), each in a process of its own, taking turns; in brackets the lowest and the highest. \
          `÷` is the median divided by that of session-actors in the same run of this program: above 1, this crate is \
          the cheaper. {date}, {cores} cores, {}, {rustc}; {}.\n",
         Work::Rest.rounds(rounds),
-        "rest, expire and storm",
         processor(),
         packages.join(", ")
     );
@@ -73,11 +72,12 @@ pub(crate) fn markdown(runs: &Runs, rounds: usize, short: bool) -> String {
         let _ = writeln!(text, "## {}{name}\n\n{}\n", row.title(), row.describes());
         let _ = writeln!(text, "| | {unit} | | ÷ |\n|---|---:|---|---:|");
         let ours = measured.get(&Entrant::SessionActors).map(Measured::median);
-        let without: Vec<_> = Entrant::value_variants()
-            .iter()
-            .filter(|entrant| !measured.contains_key(entrant))
-            .filter_map(|entrant| Some(format!("{} ({})", entrant.title(), entrant.sits_out(*row)?)))
-            .collect();
+        let mut without: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for entrant in Entrant::value_variants().iter().filter(|entrant| !measured.contains_key(entrant)) {
+            if let Some(why) = entrant.sits_out(*row) {
+                without.entry(why).or_default().push(entrant.title());
+            }
+        }
         for (entrant, measured) in measured {
             let (lowest, highest) = measured.spread();
             let ratio = ours
@@ -93,8 +93,8 @@ pub(crate) fn markdown(runs: &Runs, rounds: usize, short: bool) -> String {
             );
         }
         let _ = writeln!(text);
-        if !without.is_empty() {
-            let _ = writeln!(text, "Not in it: {}.\n", without.join("; "));
+        for (why, entrants) in without {
+            let _ = writeln!(text, "Not in it, because {why}: {}.\n", entrants.join(", "));
         }
     }
     text
