@@ -11,11 +11,17 @@
 
 use std::{
     cell::{Cell, RefCell},
+    future::pending,
     rc::{Rc, Weak},
     sync::Arc,
+    time::Duration,
 };
 
-use tokio::{sync::Notify, task::yield_now, time::sleep_until};
+use tokio::{
+    sync::Notify,
+    task::yield_now,
+    time::{Instant, sleep, sleep_until},
+};
 
 use self::wheel::{Entry, Place, Step, Wheel};
 use crate::{clock::Clock, moment::Moment, session::vitals::Vitals, session::wishes::Wishes};
@@ -31,6 +37,8 @@ const RUNG_AT_ONCE: u32 = 64;
 const MOVED_FOR_ONE: u32 = 16;
 /// No look is due.
 const NEVER: u64 = u64::MAX;
+/// When nothing has been due for so long, there is time to tidy up.
+const QUIET: Duration = Duration::from_secs(1);
 
 impl Entry for Arc<Vitals> {
     fn due(&self) -> u64 {
@@ -124,22 +132,31 @@ impl std::fmt::Debug for Alarms {
 }
 
 /// Until the last session and the host have gone.
-async fn drive(alarms: Weak<Alarms>, news: Rc<Notify>) {
-    while let Some(alarms) = alarms.upgrade() {
+async fn drive(weak: Weak<Alarms>, news: Rc<Notify>) {
+    while let Some(alarms) = weak.upgrade() {
         let next = alarms.ring();
         let wake_at = next.filter(|next| *next != NEVER).map(|next| {
             // Cannot overflow: the wheel ends before the clock.
             alarms.clock.instant(Moment::of_nanos(next.saturating_mul(TICK)))
         });
+        let has_spare = alarms.wheel.borrow().has_spare();
         drop(alarms);
-        match (next, wake_at) {
+        if next.is_none() {
             // Wakes this task when the runtime has looked at timers and sockets.
-            (None, _) => yield_now().await,
-            (Some(_), None) => news.notified().await,
-            (Some(_), Some(at)) => tokio::select! {
-                () = sleep_until(at) => {}
-                () = news.notified() => {}
-            },
+            yield_now().await;
+            continue;
         }
+        tokio::select! {
+            () = until(wake_at) => {}
+            () = news.notified() => {}
+            () = sleep(QUIET), if has_spare => drop(weak.upgrade().map(|alarms| alarms.wheel.borrow_mut().take_spare())),
+        }
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => pending().await,
     }
 }

@@ -16,6 +16,9 @@ const LEVELS: usize = 8;
 const LAST: u64 = (1 << (BITS as usize * LEVELS)) - 1;
 /// Room that an empty slot keeps, for the next that comes.
 const KEPT: usize = 8;
+/// Room that is given back at once. To give back more is a big piece of work for some allocators, which then put in
+/// order what was freed in small pieces before: glibc takes a quarter of a second after the end of a million sessions.
+const GIVEN_BACK_AT_ONCE: usize = 4096;
 
 /// Where an entry lies, in one word that it keeps for the wheel: its place in the slot's vector, the slot, the level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +78,8 @@ pub(crate) struct Wheel<E> {
     /// Everything due before this tick is out. In each level the slots before its digit are empty.
     elapsed: u64,
     levels: [Level<E>; LEVELS],
+    /// Room of slots that were emptied by their time.
+    spare: Vec<Vec<E>>,
 }
 
 /// Of a tick, its digit at a level: the slot.
@@ -85,7 +90,7 @@ fn digit(tick: u64, level: usize) -> usize {
 impl<E: Entry> Wheel<E> {
     pub(crate) fn new() -> Self {
         let level = |_| Level { occupied: 0, slots: std::array::from_fn(|_| Vec::new()) };
-        Self { elapsed: 0, levels: std::array::from_fn(level) }
+        Self { elapsed: 0, levels: std::array::from_fn(level), spare: Vec::new() }
     }
 
     /// Puts it in. What was due already is given out next.
@@ -107,7 +112,22 @@ impl<E: Entry> Wheel<E> {
             return None;
         }
         let (level, slot, index) = entry.place().parts();
-        self.take(level, slot, index)
+        let taken = self.take(level, slot, index);
+        let entries = &mut self.levels[level].slots[slot];
+        if entries.capacity() > KEPT && entries.len() < entries.capacity() / 4 {
+            entries.shrink_to(2 * entries.len());
+        }
+        taken
+    }
+
+    /// Whether there is room that is not needed any more.
+    pub(crate) fn has_spare(&self) -> bool {
+        !self.spare.is_empty()
+    }
+
+    /// That room, to be dropped when there is time for it.
+    pub(crate) fn take_spare(&mut self) -> Vec<Vec<E>> {
+        std::mem::take(&mut self.spare)
     }
 
     /// The next step at tick `now`. Ticks do not go back.
@@ -121,6 +141,7 @@ impl<E: Entry> Wheel<E> {
                 }
                 let last = self.levels[level].slots[slot].len().saturating_sub(1);
                 let Some(entry) = self.take(level, slot, last) else { continue };
+                self.give_back(level, slot);
                 if level == 0 {
                     return Step::Due(entry);
                 }
@@ -150,7 +171,19 @@ impl<E: Entry> Wheel<E> {
         })
     }
 
-    /// Takes one out of a slot, tells the one that takes its place there, and keeps no more room than is worth it.
+    /// Gives back the room of a slot that its time has emptied: all of it, when the last has gone, because what has
+    /// come so far is followed by the rest.
+    fn give_back(&mut self, level: usize, slot: usize) {
+        let entries = &mut self.levels[level].slots[slot];
+        if entries.is_empty() && entries.capacity() > KEPT {
+            let room = std::mem::take(entries);
+            if room.capacity() > GIVEN_BACK_AT_ONCE {
+                self.spare.push(room);
+            }
+        }
+    }
+
+    /// Takes one out of a slot, and tells the one that takes its place there.
     fn take(&mut self, level: usize, slot: usize, index: usize) -> Option<E> {
         let Level { occupied, slots } = &mut self.levels[level];
         let entries = &mut slots[slot];
@@ -163,9 +196,6 @@ impl<E: Entry> Wheel<E> {
             moved.set_place(taken.place());
         }
         taken.set_place(Place::NOWHERE);
-        if entries.capacity() > KEPT && entries.len() < entries.capacity() / 4 {
-            entries.shrink_to(2 * entries.len());
-        }
         if entries.is_empty() {
             *occupied &= !(1 << slot);
         }
@@ -262,6 +292,19 @@ mod tests {
         assert!(room(&wheel) <= 4_000, "{}", room(&wheel));
         assert_eq!(due(&mut wheel, 100).0.len(), 1_000);
         assert!(room(&wheel) <= 2 * KEPT, "{}", room(&wheel));
+        assert!(!wheel.has_spare());
+    }
+
+    #[test]
+    fn much_room_is_given_back_when_there_is_time() {
+        let mut wheel = Wheel::new();
+        (0..10_000).for_each(|_| wheel.insert(Timer::at(100)));
+        assert_eq!(due(&mut wheel, 100).0.len(), 10_000);
+        assert!(wheel.has_spare());
+        let spare: Vec<_> = wheel.take_spare().iter().map(Vec::capacity).collect();
+        // Of two levels.
+        assert_eq!(spare, [16_384, 16_384]);
+        assert!(!wheel.has_spare());
     }
 
     #[derive(Debug, Clone)]
