@@ -23,8 +23,8 @@ use crate::{
     locals::Locals,
     registry::hub::Hub,
     session::{
-        Session, context::SessionContext, lifecycle::Lifecycle, panics::panic_message, task::SessionTask,
-        vitals::Vitals, wishes::Wishes,
+        Session, context::SessionContext, lifecycle::Lifecycle, panics::panic_message, span::SessionSpan,
+        task::SessionTask, vitals::Vitals, wishes::Wishes,
     },
     start::{Parts, Start},
 };
@@ -107,12 +107,17 @@ impl<A: Session> Host<A> {
         let hub = &self.locals.hub;
         let key = parts.vitals.key().clone();
         let make = parts.make.take();
-        let made = catch_unwind(AssertUnwindSafe(|| match make {
-            Some(make) => make(&key),
-            None => hub.make_actor(&key),
+        let id = parts.vitals.id();
+        // The span with it: a subscriber may panic as well, and from here on nothing may.
+        let made = catch_unwind(AssertUnwindSafe(|| {
+            let act = match make {
+                Some(make) => make(&key),
+                None => hub.make_actor(&key),
+            };
+            (act, SessionSpan::new(&key, id))
         }));
-        let act = match made {
-            Ok(act) => act,
+        let (act, span) = match made {
+            Ok(made) => made,
             Err(payload) => {
                 let panic = panic_message(payload);
                 hub.undo(parts, Unserved::StartFailed { panic });
@@ -138,7 +143,7 @@ impl<A: Session> Host<A> {
         let ctx =
             SessionContext::new(mailbox, Arc::clone(&vitals), Rc::clone(&self.locals), lifecycle, Arc::clone(&ruling));
         permit.pass_to_session();
-        let task = SessionTask::new(act, ctx, leftovers);
+        let task = SessionTask::new(act, span, ctx, leftovers);
         hub.journal.opened(now, &vitals, ruling.limits, ruling.rule.clone());
         hub.eviction.add(&vitals);
         actix::spawn(task);

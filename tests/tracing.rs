@@ -158,3 +158,39 @@ impl Handler<PanickingReply> for Probe {
         Box::pin(async { panic!("boom") })
     }
 }
+
+/// Has no spans to give.
+struct Broken;
+
+impl tracing::Subscriber for Broken {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        panic!("out of spans");
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {}
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+/// A regression: the slot of a session whose span could not be made was never free again.
+#[actix::test]
+async fn a_subscriber_that_panics_costs_that_session_and_nothing_else() {
+    let registry = registry_by(Policy::new(limits()).max_sessions(1), &Log::default());
+    {
+        let _guard = tracing::subscriber::set_default(Broken);
+        let refused = registry.send("k", Ping).await.unwrap_err().to_string();
+        assert!(refused.contains("out of spans"), "{refused}");
+    }
+    assert_eq!((registry.len(), registry.stats().keys), (0, 0));
+    assert_eq!(registry.send("k", Ping).await.unwrap(), 1);
+}

@@ -29,7 +29,7 @@ pub(crate) mod panics;
 pub(crate) mod parcel;
 mod replies;
 mod running;
-mod span;
+pub(crate) mod span;
 pub(crate) mod task;
 mod tracking;
 pub(crate) mod traits;

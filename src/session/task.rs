@@ -118,10 +118,9 @@ enum Again {
 const LONG: Duration = Duration::from_micros(64);
 
 impl<A: Session> SessionTask<A> {
-    pub(crate) fn new(act: A, ctx: SessionContext<A>, leftovers: Vec<Parcel<A>>) -> Self {
+    pub(crate) fn new(act: A, span: SessionSpan, ctx: SessionContext<A>, leftovers: Vec<Parcel<A>>) -> Self {
         let agenda =
             (!leftovers.is_empty()).then(|| Box::new(Agenda { leftovers: leftovers.into(), ..Agenda::default() }));
-        let span = SessionSpan::new(ctx.key(), ctx.id());
         Self {
             body: Some(Body {
                 act,

@@ -58,9 +58,10 @@ pub(crate) fn markdown(runs: &Runs, rounds: usize, short: bool) -> String {
     }
     let _ = writeln!(
         text,
-        "Medians of {rounds} runs (of {} for rest, expire and storm), each in a process of its own, taking turns; in brackets the lowest and the highest. \
+        "Medians of {rounds} runs ({} for hot and reply, {} for rest, expire and storm), each in a process of its own, taking turns; in brackets the lowest and the highest. \
          `÷` is the median divided by that of session-actors in the same run of this program: above 1, this crate is \
          the cheaper. {date}, {cores} cores, {}, {rustc}; {}.\n",
+        Work::Hot.rounds(rounds),
         Work::Rest.rounds(rounds),
         processor(),
         packages.join(", ")

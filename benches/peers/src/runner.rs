@@ -52,7 +52,7 @@ pub(crate) fn run(options: &Run) -> Result<(), String> {
     });
     let mut runs = Runs::new();
     for row in rows {
-        let rounds = row.rounds(rounds);
+        let rounds = if options.short { 1 } else { row.rounds(rounds) };
         for round in 1..=rounds {
             for entrant in entrants.iter().filter(|entrant| entrant.sits_out(row).is_none()) {
                 eprintln!("{row:?}, round {round} of {rounds}: {}", entrant.title());

@@ -122,10 +122,11 @@ impl Work {
         }
     }
 
-    /// Of so many: those that take a minute each have fewer.
+    /// Of so many: those that take a minute each have fewer, those that take a second more.
     pub(crate) fn rounds(self, rounds: usize) -> usize {
         match self {
             Self::Rest | Self::Expire | Self::Storm => rounds.min(3),
+            Self::Hot | Self::Reply => 3 * rounds,
             _ => rounds,
         }
     }
