@@ -82,6 +82,8 @@ mod rules;
 mod session;
 mod start;
 mod stats;
+#[cfg(feature = "store")]
+pub mod store;
 mod watch;
 
 pub use crate::{

@@ -7,13 +7,20 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// One incarnation of a key: unique in its registry, never used again.
 ///
 /// A later session has a larger id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SessionId(u64);
 
 impl SessionId {
     /// Only the registry names sessions.
     pub(crate) const fn new(id: u64) -> Self {
+        Self(id)
+    }
+
+    /// As it was [`get`](Self::get) and stored. It names a session of the registry that stored it and of no other.
+    #[cfg(feature = "store")]
+    #[must_use]
+    pub const fn of_stored(id: u64) -> Self {
         Self(id)
     }
 

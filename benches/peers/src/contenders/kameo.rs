@@ -1,6 +1,7 @@
 //! kameo: an actor for each session, with an unbounded mailbox, its fastest. It has neither idle timeout
 //! nor timers of its own; a message that comes later is a task that sleeps. So a message notes the time,
-//! and one such task, for the nearest deadline, looks again when it comes.
+//! and one such task, for the nearest deadline, looks again when it comes. The timer of a
+//! session that was ended before is left to sleep until then; to stop it would cost more, not less.
 
 use std::{
     convert::Infallible,

@@ -1,6 +1,7 @@
 //! ractor: an actor for each session. It has no idle timeout; its timers are messages that come later,
 //! and each is a task of its own. So a message notes the time, and one timer, armed at the nearest
-//! deadline, looks again when it comes: the cheapest way that is still exact.
+//! deadline, looks again when it comes: the cheapest way that is still exact. The timer of a
+//! session that was ended before is left to sleep until then; to stop it would cost more, not less.
 
 use std::{
     sync::Arc,
