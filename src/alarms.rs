@@ -20,7 +20,7 @@ use std::{
 use tokio::{
     sync::Notify,
     task::yield_now,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep_until},
 };
 
 use self::wheel::{Entry, Place, Step, Wheel};
@@ -37,7 +37,7 @@ const RUNG_AT_ONCE: u32 = 64;
 const MOVED_FOR_ONE: u32 = 16;
 /// No look is due.
 const NEVER: u64 = u64::MAX;
-/// When nothing has been due for so long, there is time to tidy up.
+/// When nothing has come that is to be tidied up for so long, there is time for it.
 const QUIET: Duration = Duration::from_secs(1);
 
 impl Entry for Arc<Vitals> {
@@ -60,6 +60,8 @@ pub(crate) struct Alarms {
     wheel: RefCell<Wheel<Arc<Vitals>>>,
     /// The tick by which the task that drives them looks at the wheel.
     looks_at: Cell<u64>,
+    /// What it knows to be tidied up.
+    untidied: Cell<Option<u64>>,
     /// Tells it that it has to look earlier, or that nobody is left.
     news: Rc<Notify>,
 }
@@ -69,7 +71,7 @@ impl Alarms {
     pub(crate) fn run(clock: Arc<Clock>) -> Rc<Self> {
         let news = Rc::new(Notify::new());
         let (wheel, looks_at) = (RefCell::new(Wheel::new()), Cell::new(NEVER));
-        let alarms = Rc::new(Self { clock, wheel, looks_at, news: Rc::clone(&news) });
+        let alarms = Rc::new(Self { clock, wheel, looks_at, untidied: Cell::new(None), news: Rc::clone(&news) });
         actix::spawn(drive(Rc::downgrade(&alarms), news));
         alarms
     }
@@ -93,6 +95,11 @@ impl Alarms {
         let removed = self.wheel.borrow_mut().remove(vitals);
         vitals.set_alarm(None);
         drop(removed);
+        let untidied = self.wheel.borrow().untidied();
+        if untidied.is_some() && untidied != self.untidied.replace(untidied) {
+            // Or a thread on which nothing is due any more would not look.
+            self.news.notify_one();
+        }
     }
 
     /// Rings what is due. `None` if there may be more; otherwise the next tick to look at.
@@ -133,23 +140,33 @@ impl std::fmt::Debug for Alarms {
 
 /// Until the last session and the host have gone.
 async fn drive(weak: Weak<Alarms>, news: Rc<Notify>) {
+    // When to tidy up, unless there is more to tidy by then than this.
+    let mut tidy: Option<(Instant, u64)> = None;
     while let Some(alarms) = weak.upgrade() {
         let next = alarms.ring();
         let wake_at = next.filter(|next| *next != NEVER).map(|next| {
             // Cannot overflow: the wheel ends before the clock.
             alarms.clock.instant(Moment::of_nanos(next.saturating_mul(TICK)))
         });
-        let has_spare = alarms.wheel.borrow().has_spare();
+        let untidied = alarms.wheel.borrow().untidied();
         drop(alarms);
         if next.is_none() {
             // Wakes this task when the runtime has looked at timers and sockets.
             yield_now().await;
             continue;
         }
+        if tidy.map(|(_, untidied)| untidied) != untidied {
+            tidy = untidied.map(|untidied| (Instant::now() + QUIET, untidied));
+        }
         tokio::select! {
             () = until(wake_at) => {}
             () = news.notified() => {}
-            () = sleep(QUIET), if has_spare => drop(weak.upgrade().map(|alarms| alarms.wheel.borrow_mut().take_spare())),
+            () = until(tidy.map(|(at, _)| at)) => {
+                // One piece, then others have a turn.
+                let room = weak.upgrade().and_then(|alarms| alarms.wheel.borrow_mut().tidy());
+                drop(room);
+                yield_now().await;
+            }
         }
     }
 }

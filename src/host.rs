@@ -108,16 +108,12 @@ impl<A: Session> Host<A> {
         let key = parts.vitals.key().clone();
         let make = parts.make.take();
         let id = parts.vitals.id();
-        // The span with it: a subscriber may panic as well, and from here on nothing may.
-        let made = catch_unwind(AssertUnwindSafe(|| {
-            let act = match make {
-                Some(make) => make(&key),
-                None => hub.make_actor(&key),
-            };
-            (act, SessionSpan::new(&key, id))
+        let made = catch_unwind(AssertUnwindSafe(|| match make {
+            Some(make) => make(&key),
+            None => hub.make_actor(&key),
         }));
-        let (act, span) = match made {
-            Ok(made) => made,
+        let act = match made {
+            Ok(act) => act,
             Err(payload) => {
                 let panic = panic_message(payload);
                 hub.undo(parts, Unserved::StartFailed { panic });
@@ -130,6 +126,8 @@ impl<A: Session> Host<A> {
             debug_assert!(false, "a start without a slot");
             return;
         };
+        let span = SessionSpan::new(&key, id);
+        vitals.begin();
         let now = hub.clock.now();
         let ruling = hub.ruling(&key);
         vitals.set_started(now, self.index);

@@ -42,7 +42,10 @@ use crate::{
     limits::EffectiveLimits,
     moment::Moment,
     rules::AppliedRule,
-    session::vitals::{VitalPhase, Vitals},
+    session::{
+        panics::quietly,
+        vitals::{VitalPhase, Vitals},
+    },
     stats::{Capacity, Counters, Stats, Totals},
 };
 
@@ -57,13 +60,21 @@ pub(crate) struct Told {
 impl Drop for Told {
     fn drop(&mut self) {
         for waiter in self.waiters.drain(..) {
-            match &self.event.kind {
+            // Its waker is foreign code.
+            let _ = quietly(|| match &self.event.kind {
                 // A waiter that has gone away is no concern of the session.
                 EventKind::Ended(ended) => drop(waiter.send(ended.clone())),
                 // Dropping the sender is the error that the receiver gets.
                 _ => drop(waiter),
-            }
+            });
         }
+    }
+}
+
+/// Wakes watchers. One whose waker panics keeps neither the others from their news nor a session from its end.
+fn wake(wakers: Vec<Waker>) {
+    for waker in wakers {
+        let _ = quietly(|| waker.wake());
     }
 }
 
@@ -198,7 +209,7 @@ impl Journal {
         let wakers = state.readers.unpark();
         drop(guard);
 
-        wakers.into_iter().for_each(Waker::wake);
+        wake(wakers);
         drop((removed, forgotten));
         Some(Told { event, waiters })
     }
@@ -261,6 +272,6 @@ impl Journal {
             state.closed = true;
             state.readers.unpark()
         };
-        wakers.into_iter().for_each(Waker::wake);
+        wake(wakers);
     }
 }

@@ -159,7 +159,7 @@ impl Handler<PanickingReply> for Probe {
     }
 }
 
-/// Has no spans to give.
+/// Panics whatever it is given.
 struct Broken;
 
 impl tracing::Subscriber for Broken {
@@ -175,22 +175,33 @@ impl tracing::Subscriber for Broken {
 
     fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
 
-    fn event(&self, _: &tracing::Event<'_>) {}
+    fn event(&self, _: &tracing::Event<'_>) {
+        panic!("the disk is full");
+    }
 
     fn enter(&self, _: &tracing::span::Id) {}
 
     fn exit(&self, _: &tracing::span::Id) {}
 }
 
-/// A regression: the slot of a session whose span could not be made was never free again.
+/// Two regressions: the slot of a session whose span could not be made was never free again; a reply that panicked took
+/// its session with it when the panic could not be logged, or, as its last, left its key ending for ever.
 #[actix::test]
-async fn a_subscriber_that_panics_costs_that_session_and_nothing_else() {
+async fn a_subscriber_that_panics_costs_nothing() {
+    tokio::time::pause();
     let registry = registry_by(Policy::new(limits()).max_sessions(1), &Log::default());
+    let mut watch = registry.watch();
     {
         let _guard = tracing::subscriber::set_default(Broken);
-        let refused = registry.send("k", Ping).await.unwrap_err().to_string();
-        assert!(refused.contains("out of spans"), "{refused}");
+        assert_eq!(registry.send("k", Ping).await.unwrap(), 1);
+        let refused = registry.send("k", PanickingReply).await.unwrap_err().to_string();
+        assert!(refused.contains("boom"), "{refused}");
+        assert_eq!(registry.send("k", Ping).await.unwrap(), 2);
+        registry.do_send("k", PanickingReply).unwrap();
+        registry.do_send("k", Run::new(|_, ctx| ctx.terminate())).unwrap();
+        assert_eq!(end_of(&mut watch, "k").await.reason, session_actors::EndReason::Stopped);
     }
+    settle().await;
     assert_eq!((registry.len(), registry.stats().keys), (0, 0));
-    assert_eq!(registry.send("k", Ping).await.unwrap(), 1);
+    assert_eq!(registry.send("other", Ping).await.unwrap(), 1);
 }

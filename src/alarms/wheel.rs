@@ -16,9 +16,13 @@ const LEVELS: usize = 8;
 const LAST: u64 = (1 << (BITS as usize * LEVELS)) - 1;
 /// Room that an empty slot keeps, for the next that comes.
 const KEPT: usize = 8;
-/// Room that is given back at once. To give back more is a big piece of work for some allocators, which then put in
-/// order what was freed in small pieces before: glibc takes a quarter of a second after the end of a million sessions.
+/// Room, in entries, that is given back at once. To give back more is a big piece of work for some allocators, which then
+/// put in order what was freed in small pieces before: glibc takes a quarter of a second after the end of a million
+/// sessions. That waits until somebody has time to [`tidy`](Wheel::tidy).
 const GIVEN_BACK_AT_ONCE: usize = 4096;
+/// The most that waits for it, in entries: the room of two million that were due together. On a thread that never has
+/// time what is more is given back at once.
+const MOST_SPARE: usize = 1 << 22;
 
 /// Where an entry lies, in one word that it keeps for the wheel: its place in the slot's vector, the slot, the level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +75,8 @@ pub(crate) enum Step<E> {
 struct Level<E> {
     /// A bit for each slot that is not empty.
     occupied: u64,
+    /// A bit for each that has much more room than it needs.
+    wide: u64,
     slots: [Vec<E>; SLOTS],
 }
 
@@ -78,8 +84,19 @@ pub(crate) struct Wheel<E> {
     /// Everything due before this tick is out. In each level the slots before its digit are empty.
     elapsed: u64,
     levels: [Level<E>; LEVELS],
-    /// Room of slots that were emptied by their time.
+    /// Room of slots that were emptied, to be dropped.
     spare: Vec<Vec<E>>,
+    /// How much that is.
+    spared: usize,
+    /// How often there was something new to tidy up.
+    untidied: u64,
+    /// How much of that is done.
+    tidied: u64,
+}
+
+/// Whether it has much more room than it needs.
+fn is_wide<E>(entries: &Vec<E>) -> bool {
+    entries.capacity() > KEPT && entries.len() < entries.capacity() / 4
 }
 
 /// Of a tick, its digit at a level: the slot.
@@ -89,8 +106,8 @@ fn digit(tick: u64, level: usize) -> usize {
 
 impl<E: Entry> Wheel<E> {
     pub(crate) fn new() -> Self {
-        let level = |_| Level { occupied: 0, slots: std::array::from_fn(|_| Vec::new()) };
-        Self { elapsed: 0, levels: std::array::from_fn(level), spare: Vec::new() }
+        let level = |_| Level { occupied: 0, wide: 0, slots: std::array::from_fn(|_| Vec::new()) };
+        Self { elapsed: 0, levels: std::array::from_fn(level), spare: Vec::new(), spared: 0, untidied: 0, tidied: 0 }
     }
 
     /// Puts it in. What was due already is given out next.
@@ -100,7 +117,7 @@ impl<E: Entry> Wheel<E> {
         // The highest digit in which it differs from now.
         let level = (63 - (due ^ self.elapsed | 1).leading_zeros()) as usize / BITS as usize;
         let slot = digit(due, level);
-        let Level { occupied, slots } = &mut self.levels[level];
+        let Level { occupied, slots, .. } = &mut self.levels[level];
         *occupied |= 1 << slot;
         entry.set_place(Place::new(level, slot, slots[slot].len()));
         slots[slot].push(entry);
@@ -113,21 +130,36 @@ impl<E: Entry> Wheel<E> {
         }
         let (level, slot, index) = entry.place().parts();
         let taken = self.take(level, slot, index);
-        let entries = &mut self.levels[level].slots[slot];
-        if entries.capacity() > KEPT && entries.len() < entries.capacity() / 4 {
-            entries.shrink_to(2 * entries.len());
-        }
+        self.narrow(level, slot);
         taken
     }
 
-    /// Whether there is room that is not needed any more.
-    pub(crate) fn has_spare(&self) -> bool {
-        !self.spare.is_empty()
+    /// How often there was something new to tidy up, unless all of it is done. Whoever drives the wheel waits until
+    /// that has not changed for a while.
+    pub(crate) fn untidied(&self) -> Option<u64> {
+        (self.untidied > self.tidied).then_some(self.untidied)
     }
 
-    /// That room, to be dropped when there is time for it.
-    pub(crate) fn take_spare(&mut self) -> Vec<Vec<E>> {
-        std::mem::take(&mut self.spare)
+    /// Takes out one large piece of memory that is not needed any more, to be dropped. `None` if there is no more.
+    pub(crate) fn tidy(&mut self) -> Option<Vec<E>> {
+        if let Some(room) = self.spare.pop() {
+            self.spared -= room.capacity();
+            return Some(room);
+        }
+        for Level { wide, slots, .. } in &mut self.levels {
+            while *wide != 0 {
+                let entries = &mut slots[wide.trailing_zeros() as usize];
+                *wide &= *wide - 1;
+                // It may have filled again.
+                if is_wide(entries) {
+                    let mut narrow = Vec::with_capacity(2 * entries.len());
+                    narrow.append(entries);
+                    return Some(std::mem::replace(entries, narrow));
+                }
+            }
+        }
+        self.tidied = self.untidied;
+        None
     }
 
     /// The next step at tick `now`. Ticks do not go back.
@@ -175,17 +207,36 @@ impl<E: Entry> Wheel<E> {
     /// come so far is followed by the rest.
     fn give_back(&mut self, level: usize, slot: usize) {
         let entries = &mut self.levels[level].slots[slot];
-        if entries.is_empty() && entries.capacity() > KEPT {
-            let room = std::mem::take(entries);
-            if room.capacity() > GIVEN_BACK_AT_ONCE {
-                self.spare.push(room);
-            }
+        if !entries.is_empty() || entries.capacity() <= KEPT {
+            return;
+        }
+        let room = std::mem::take(entries);
+        let spared = self.spared + room.capacity();
+        if room.capacity() > GIVEN_BACK_AT_ONCE && spared <= MOST_SPARE {
+            self.spared = spared;
+            self.untidied += 1;
+            self.spare.push(room);
+        }
+    }
+
+    /// Gives back room of a slot that others have left, one after the other.
+    fn narrow(&mut self, level: usize, slot: usize) {
+        let Level { wide, slots, .. } = &mut self.levels[level];
+        let entries = &mut slots[slot];
+        if !is_wide(entries) {
+            return;
+        }
+        if entries.capacity() <= GIVEN_BACK_AT_ONCE {
+            entries.shrink_to(2 * entries.len());
+        } else if *wide & 1 << slot == 0 {
+            *wide |= 1 << slot;
+            self.untidied += 1;
         }
     }
 
     /// Takes one out of a slot, and tells the one that takes its place there.
     fn take(&mut self, level: usize, slot: usize, index: usize) -> Option<E> {
-        let Level { occupied, slots } = &mut self.levels[level];
+        let Level { occupied, slots, .. } = &mut self.levels[level];
         let entries = &mut slots[slot];
         if index >= entries.len() {
             debug_assert!(false, "an entry that is not where it says");
@@ -204,170 +255,4 @@ impl<E: Entry> Wheel<E> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{cell::Cell, rc::Rc};
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[derive(Debug, PartialEq)]
-    struct Timer {
-        due: u64,
-        place: Cell<Option<Place>>,
-    }
-
-    impl Timer {
-        fn at(due: u64) -> Rc<Self> {
-            Rc::new(Self { due, place: Cell::new(None) })
-        }
-    }
-
-    impl Entry for Rc<Timer> {
-        fn due(&self) -> u64 {
-            self.due
-        }
-
-        fn place(&self) -> Place {
-            self.place.get().unwrap_or(Place::NOWHERE)
-        }
-
-        fn set_place(&self, place: Place) {
-            self.place.set((place != Place::NOWHERE).then_some(place));
-        }
-    }
-
-    /// All that is due at `now`, and when to look again.
-    fn due(wheel: &mut Wheel<Rc<Timer>>, now: u64) -> (Vec<u64>, Option<u64>) {
-        let mut out = Vec::new();
-        loop {
-            match wheel.step(now) {
-                Step::Due(timer) => {
-                    assert_eq!(timer.place(), Place::NOWHERE);
-                    out.push(timer.due);
-                }
-                Step::Moved => {}
-                Step::Idle(next) => return (out, next),
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_far_away_comes_in_its_tick_and_not_before() {
-        for due_at in [1, 63, 64, 65, 4_095, 4_096, 14_400_000, 345_600_000, LAST] {
-            let mut wheel = Wheel::new();
-            wheel.insert(Timer::at(due_at));
-            let mut now = 0;
-            while let (out, Some(next)) = due(&mut wheel, now) {
-                assert!(out.is_empty(), "{due_at} came at {now}");
-                assert!(now < next && next <= due_at, "{due_at}: to be asked at {next}, after {now}");
-                assert_eq!(due(&mut wheel, next - 1), (vec![], Some(next)));
-                now = next;
-            }
-            assert_eq!(now, due_at);
-        }
-    }
-
-    #[test]
-    fn beyond_the_last_tick_it_comes_at_the_last() {
-        let mut wheel = Wheel::new();
-        wheel.insert(Timer::at(u64::MAX));
-        assert!(due(&mut wheel, LAST - 1).0.is_empty());
-        assert_eq!(due(&mut wheel, u64::MAX), (vec![u64::MAX], None));
-        wheel.insert(Timer::at(u64::MAX));
-        assert_eq!(due(&mut wheel, u64::MAX), (vec![u64::MAX], None));
-    }
-
-    #[test]
-    fn it_keeps_no_room_for_what_has_gone() {
-        let mut wheel = Wheel::new();
-        let timers: Vec<_> = (0..10_000).map(|_| Timer::at(100)).collect();
-        timers.iter().for_each(|timer| wheel.insert(Rc::clone(timer)));
-        for timer in &timers[..9_000] {
-            assert!(wheel.remove(timer).is_some());
-            assert!(wheel.remove(timer).is_none());
-        }
-        let room =
-            |wheel: &Wheel<_>| wheel.levels.iter().flat_map(|level| &level.slots).map(Vec::capacity).sum::<usize>();
-        assert!(room(&wheel) <= 4_000, "{}", room(&wheel));
-        assert_eq!(due(&mut wheel, 100).0.len(), 1_000);
-        assert!(room(&wheel) <= 2 * KEPT, "{}", room(&wheel));
-        assert!(!wheel.has_spare());
-    }
-
-    #[test]
-    fn much_room_is_given_back_when_there_is_time() {
-        let mut wheel = Wheel::new();
-        (0..10_000).for_each(|_| wheel.insert(Timer::at(100)));
-        assert_eq!(due(&mut wheel, 100).0.len(), 10_000);
-        assert!(wheel.has_spare());
-        let spare: Vec<_> = wheel.take_spare().iter().map(Vec::capacity).collect();
-        // Of two levels.
-        assert_eq!(spare, [16_384, 16_384]);
-        assert!(!wheel.has_spare());
-    }
-
-    #[derive(Debug, Clone)]
-    enum Act {
-        Insert(u64),
-        Remove(usize),
-        Pass(u64),
-        Steps(u64, usize),
-    }
-
-    fn act() -> impl Strategy<Value = Act> {
-        // As likely in the next ticks as some levels away.
-        let span = || (0u32..40).prop_flat_map(|bits| 0..=(1u64 << bits));
-        prop_oneof![
-            4 => span().prop_map(Act::Insert),
-            2 => any::<usize>().prop_map(Act::Remove),
-            2 => span().prop_map(Act::Pass),
-            1 => (span(), 0..5usize).prop_map(|(span, steps)| Act::Steps(span, steps)),
-        ]
-    }
-
-    proptest! {
-        /// Against a plain list.
-        #[test]
-        fn it_gives_what_a_list_would(acts in prop::collection::vec(act(), 1..200)) {
-            let mut wheel = Wheel::new();
-            let mut list: Vec<Rc<Timer>> = Vec::new();
-            let mut now = 0u64;
-            for act in acts {
-                match act {
-                    Act::Insert(after) => {
-                        let timer = Timer::at(now + after);
-                        wheel.insert(Rc::clone(&timer));
-                        list.push(timer);
-                    }
-                    Act::Remove(any) if !list.is_empty() => {
-                        let timer = list.swap_remove(any % list.len());
-                        prop_assert!(wheel.remove(&timer).is_some_and(|taken| Rc::ptr_eq(&taken, &timer)));
-                    }
-                    Act::Remove(_) => {}
-                    Act::Pass(span) => {
-                        now += span;
-                        let (mut out, next) = due(&mut wheel, now);
-                        out.sort_unstable();
-                        let mut expected: Vec<_> = list.iter().map(|timer| timer.due).filter(|due| *due <= now).collect();
-                        expected.sort_unstable();
-                        prop_assert_eq!(out, expected);
-                        list.retain(|timer| timer.due > now);
-                        let nearest = list.iter().map(|timer| timer.due).min();
-                        prop_assert_eq!(next.is_some(), nearest.is_some());
-                        prop_assert!(next <= nearest && next.is_none_or(|next| next > now));
-                    }
-                    Act::Steps(span, steps) => {
-                        now += span;
-                        for _ in 0..steps {
-                            if let Step::Due(timer) = wheel.step(now) {
-                                prop_assert!(timer.due <= now);
-                                list.retain(|other| !Rc::ptr_eq(other, &timer));
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
+mod tests;

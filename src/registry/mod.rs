@@ -33,7 +33,7 @@ use crate::{
     info::SessionInfo,
     key::{IntoKey, SessionKey},
     policy::{Mode, Policy, PolicyError},
-    session::{Session, caller::Caller, inside, vitals::VitalPhase, wishes::Wishes},
+    session::{Session, caller::Caller, inside, wishes::Wishes},
     start::Make,
     stats::{Capacity, Stats},
     watch::{Watch, Watched},
@@ -100,8 +100,7 @@ impl<A: Session> SessionRegistry<A> {
         let hub = self.hub();
         let observing = hub.mode() == Mode::Observe;
         hub.route(key, make, &mut |route: &Route<A>| {
-            // One that has not started yet has all its time before it.
-            if route.vitals.phase() != VitalPhase::Starting {
+            if route.vitals.has_begun() {
                 route.vitals.touch(hub.clock.now());
             }
             // After a warning, activity may bring the next one nearer than the alarm is set.

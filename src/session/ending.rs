@@ -29,7 +29,7 @@ use super::{
     context::{SessionContext, State},
     detached,
     items::Work,
-    panics::{drop_quietly, panic_message},
+    panics::{drop_quietly, panic_message, quietly},
     parcel::{Parcel, collect},
     running::Agenda,
     span::SessionSpan,
@@ -92,6 +92,8 @@ impl End {
 
 /// Ends the session. Never panics, whatever the user's code does.
 pub(super) fn finish<A: Session>(mut body: Body<A>, mut end: End) {
+    // The slot it has had since it started. First, so that it is free again whatever comes.
+    let permit = Permit::new(Arc::clone(body.ctx.hub()));
     body.ctx.locals.alarms.unset(&body.ctx.vitals);
     // A panic or an abort comes here straight away.
     if body.ctx.lifecycle.end_reason().is_none() {
@@ -99,7 +101,7 @@ pub(super) fn finish<A: Session>(mut body: Body<A>, mut end: End) {
         body.ctx.lifecycle.drain(end.reason, None);
     }
     last_hooks(&mut body, &mut end);
-    let remains = dismantle(body, &mut end);
+    let remains = dismantle(body, permit, &mut end);
     settle(remains, end);
 }
 
@@ -153,15 +155,13 @@ struct Remains<A: Session> {
 }
 
 /// Steps 2 and 3.
-fn dismantle<A: Session>(body: Body<A>, end: &mut End) -> Remains<A> {
+fn dismantle<A: Session>(body: Body<A>, permit: Permit<A>, end: &mut End) -> Remains<A> {
     let now = body.ctx.locals.clock.now();
     let in_flight = body.in_flight();
     let idle = body.idle(now);
     let Body { act, ctx, agenda, span, seen_empty, .. } = body;
     let SessionContext { mailbox, vitals, locals, extras, .. } = ctx;
-    // The slot it has had since it started.
     let hub = Arc::clone(&locals.hub);
-    let permit = Permit::new(Arc::clone(&hub));
     let (staged, replies) = match extras {
         Some(mut extras) => (mem::take(&mut extras.staged), Some(mem::take(&mut extras.replies))),
         None => (Vec::new(), None),
@@ -227,7 +227,7 @@ fn settle<A: Session>(remains: Remains<A>, end: End) {
     ended.handed_over = mail.len() as u64;
     ended.dropped = lost.len() as u64;
     // A subscriber that panics must not keep the end from being published.
-    let _ = catch_unwind(AssertUnwindSafe(|| log(&span, &vitals, &ended)));
+    let _ = quietly(|| log(&span, &vitals, &ended));
     hub.note_end(&ended);
     let waiters = hub.journal.ended(now, &vitals, ended);
     hub.release(&vitals, mail, permit);

@@ -19,9 +19,9 @@ pub(crate) fn panic_message(payload: Box<dyn Any + Send>) -> String {
     message
 }
 
-/// Drops a user's value; a panic in its `Drop` is returned as its message.
-pub(crate) fn drop_quietly<T>(value: T) -> Option<String> {
-    match catch_unwind(AssertUnwindSafe(|| drop(value))) {
+/// Runs foreign code; its panic is returned as its message.
+pub(crate) fn quietly(run: impl FnOnce()) -> Option<String> {
+    match catch_unwind(AssertUnwindSafe(run)) {
         Ok(()) => None,
         Err(payload) => {
             let text = payload
@@ -33,4 +33,9 @@ pub(crate) fn drop_quietly<T>(value: T) -> Option<String> {
             Some(text.unwrap_or_else(|| "a panic that carries no text".to_owned()))
         }
     }
+}
+
+/// Drops a user's value; a panic in its `Drop` is returned as its message.
+pub(crate) fn drop_quietly<T>(value: T) -> Option<String> {
+    quietly(|| drop(value))
 }

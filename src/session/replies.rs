@@ -21,7 +21,7 @@ use tracing::field::display;
 use super::{
     caller::Caller,
     items::Work,
-    panics::{drop_quietly, panic_message},
+    panics::{drop_quietly, panic_message, quietly},
 };
 use crate::{error::Unserved, key::SessionKey};
 
@@ -42,8 +42,11 @@ impl Made {
     /// Says so if it panicked; `key` is whose it was, if no span says it.
     pub(crate) fn log(&self, key: Option<&SessionKey>) {
         if let Some(panic) = &self.panic {
-            let key = key.map(display);
-            tracing::warn!(key, %panic, "a reply's future panicked: its caller is told, the session goes on");
+            // A subscriber that panics must not take the session with it.
+            let _ = quietly(|| {
+                let key = key.map(display);
+                tracing::warn!(key, %panic, "a reply's future panicked: its caller is told, the session goes on");
+            });
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The loop that runs one session: it owns the actor, its context and its timer.
+//! The loop that runs one session: it owns the actor and its context.
 //!
 //! Ground rules of a poll, in this order, and why:
 //!

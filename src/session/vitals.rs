@@ -29,11 +29,14 @@ const NEVER: u64 = u64::MAX;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum VitalPhase {
     /// Accepted, not started yet.
-    Starting,
-    Active,
-    Draining,
-    Ended,
+    Starting = 0,
+    Active = 2,
+    Draining = 3,
+    Ended = 4,
 }
+
+/// Still `Starting`, but its time has begun to run.
+const BEGUN: u8 = 1;
 
 /// The shared record of one incarnation.
 ///
@@ -113,11 +116,21 @@ impl Vitals {
 
     pub(crate) fn phase(&self) -> VitalPhase {
         match self.phase.load(Ordering::Acquire) {
-            0 => VitalPhase::Starting,
-            1 => VitalPhase::Active,
-            2 => VitalPhase::Draining,
+            0 | BEGUN => VitalPhase::Starting,
+            2 => VitalPhase::Active,
+            3 => VitalPhase::Draining,
             _ => VitalPhase::Ended,
         }
+    }
+
+    /// Its host is about to look at the clock for its begin: from here on an `open` has to tell when it came.
+    pub(crate) fn begin(&self) {
+        self.phase.store(BEGUN, Ordering::SeqCst);
+    }
+
+    /// Whether that has happened. Otherwise all its time is before it, from an instant that is not yet.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.phase.load(Ordering::SeqCst) >= BEGUN
     }
 
     pub(crate) fn set_phase(&self, phase: VitalPhase) {
@@ -196,7 +209,8 @@ impl Vitals {
 
     pub(crate) fn set_started(&self, now: Moment, host: usize) {
         self.opened.store(now.nanos(), Ordering::Relaxed);
-        self.last_activity.store(now.nanos(), Ordering::Relaxed);
+        // It may have been opened once more meanwhile.
+        self.touch(now);
         self.host.store(u32::try_from(host).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 
