@@ -4,6 +4,8 @@
 //! clock is read once, when the registry starts; every wall time shown later is that reading plus monotonic time. So
 //! times of one registry agree with each other even if somebody sets the system clock, at the price of not following
 //! such a correction.
+//!
+//! Moments are counted from 1970, so that what a stored session remembers of an earlier run is one as well.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,7 +17,11 @@ use crate::moment::Moment;
 #[derive(Debug)]
 pub(crate) struct Clock {
     start: Instant,
-    wall: SystemTime,
+    /// The wall time of `start`, in nanoseconds since 1970.
+    epoch: u64,
+    /// The moment of `start`: the same in whole milliseconds, so that an alarm of so many of them falls on a tick of
+    /// the wheel.
+    begin: u64,
 }
 
 impl Clock {
@@ -26,7 +32,9 @@ impl Clock {
 
     fn starting(start: Instant, wall: SystemTime) -> Self {
         // A machine whose clock was never set may be before 1970, which RFC 3339 by humantime cannot write (it panics).
-        Self { start, wall: wall.max(UNIX_EPOCH) }
+        let since = wall.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let epoch = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
+        Self { start, epoch, begin: epoch - epoch % 1_000_000 }
     }
 
     /// The present.
@@ -39,25 +47,31 @@ impl Clock {
     #[inline]
     pub(crate) fn moment(&self, at: Instant) -> Moment {
         let since = at.saturating_duration_since(self.start).as_nanos();
-        Moment::of_nanos(u64::try_from(since).unwrap_or(u64::MAX))
+        Moment::of_nanos(self.begin.saturating_add(u64::try_from(since).unwrap_or(u64::MAX)))
     }
 
-    /// The way back.
+    /// The way back; a moment of an earlier run is the clock's begin.
     pub(crate) fn instant(&self, at: Moment) -> Instant {
         // Cannot overflow: instants reach billions of years, moments only centuries.
-        self.start + Duration::from_nanos(at.nanos())
+        self.start + Duration::from_nanos(at.nanos().saturating_sub(self.begin))
     }
 
-    /// The wall time, derived: the system clock is not read again.
+    /// The wall time to a millisecond, derived: the system clock is not read again.
     pub(crate) fn wall(&self, at: Moment) -> SystemTime {
-        self.wall + Duration::from_nanos(at.nanos())
+        UNIX_EPOCH + Duration::from_nanos(at.nanos())
+    }
+
+    /// The moment of a wall time.
+    #[cfg(feature = "store")]
+    pub(crate) fn of_wall(&self, at: SystemTime) -> Moment {
+        let since = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        Moment::of_nanos(u64::try_from(since).unwrap_or(u64::MAX))
     }
 
     /// The wall time of the start in nanoseconds since 1970: what tells the event ids of this registry from those of
     /// an earlier run, and of another that was started in the same millisecond.
     pub(crate) fn epoch(&self) -> u64 {
-        let since = self.wall.duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+        self.epoch
     }
 }
 
@@ -70,7 +84,7 @@ mod tests {
         let clock = Clock::new();
         tokio::time::advance(Duration::from_nanos(1_234_567_891)).await;
 
-        assert_eq!(clock.now().nanos(), 1_234_567_891);
+        assert_eq!(clock.now().nanos() - clock.begin, 1_234_567_891);
         assert_eq!(clock.instant(clock.now()), Instant::now());
     }
 
@@ -80,7 +94,7 @@ mod tests {
         let clock = Clock::starting(Instant::now(), wall);
         tokio::time::advance(Duration::from_secs(3_600)).await;
 
-        assert_eq!(clock.wall(clock.now()), wall + Duration::from_secs(3_600));
+        assert_eq!(clock.wall(clock.now()), wall + Duration::from_secs(3_600) - Duration::from_nanos(456_789));
         assert_eq!(clock.epoch(), 1_700_000_000_123_456_789);
     }
 
@@ -90,7 +104,8 @@ mod tests {
         tokio::time::advance(Duration::from_secs(1)).await;
         let clock = Clock::new();
 
-        assert_eq!(clock.moment(early).nanos(), 0);
+        assert_eq!(clock.moment(early).nanos(), clock.begin);
+        assert_eq!(clock.instant(Moment::of_nanos(0)), Instant::now());
     }
 
     #[test]

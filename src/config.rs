@@ -17,6 +17,7 @@ use serde::{Deserialize, Deserializer};
 
 use self::error::ConfigError;
 use self::written::{Fields, Written};
+use crate::checkpoint::{ALWAYS, Checkpoint, END};
 use crate::limits::{Limit, Limits, NEVER};
 use crate::policy::{Policy, PolicyError, PolicyPlace, Rule};
 
@@ -25,6 +26,25 @@ impl<'de> Deserialize<'de> for Policy {
         let written = Written::deserialize(deserializer)?;
         policy(written).map_err(de::Error::custom)
     }
+}
+
+/// As a rule writes them, without its `match`; unknown fields are refused. Whether they make sense is seen where they
+/// are put to use.
+impl<'de> Deserialize<'de> for Limits {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let written = Written::deserialize(deserializer)?;
+        limits(written).map_err(de::Error::custom)
+    }
+}
+
+fn limits(written: Written) -> Result<Limits, ConfigError> {
+    let place = PolicyPlace::Session;
+    let Written::Table(entries) = written else {
+        return Err(ConfigError::kind(&place, "this", &written, "a table of limits"));
+    };
+    let mut fields = Fields::new(place, entries);
+    let limits = LimitFields::take(&mut fields);
+    limits.read(&fields.finish()?)
 }
 
 fn policy(written: Written) -> Result<Policy, ConfigError> {
@@ -63,6 +83,8 @@ struct LimitFields {
     max_busy: Option<Written>,
     warn_before: Option<Written>,
     drain_timeout: Option<Written>,
+    passivate_after: Option<Written>,
+    checkpoint: Option<Written>,
 }
 
 impl LimitFields {
@@ -74,11 +96,14 @@ impl LimitFields {
             max_busy: fields.take("max_busy"),
             warn_before: fields.take("warn_before"),
             drain_timeout: fields.take("drain_timeout"),
+            passivate_after: fields.take("passivate_after"),
+            checkpoint: fields.take("checkpoint"),
         }
     }
 
     fn read(self, place: &PolicyPlace) -> Result<Limits, ConfigError> {
-        let Self { ttl, idle_timeout, max_age, max_busy, warn_before, drain_timeout } = self;
+        let Self { ttl, idle_timeout, max_age, max_busy, warn_before, drain_timeout, passivate_after, checkpoint } =
+            self;
         for (beside, written) in [("idle_timeout", &idle_timeout), ("max_age", &max_age)] {
             if ttl.is_some() && written.is_some() {
                 return Err(ConfigError::TtlBeside { place: place.clone(), beside });
@@ -106,6 +131,8 @@ impl LimitFields {
             max_busy: limit("max_busy", max_busy)?,
             warn_before: limit("warn_before", warn_before)?,
             drain_timeout: limit("drain_timeout", drain_timeout)?,
+            passivate_after: limit("passivate_after", passivate_after)?,
+            checkpoint: checkpoint.map(|written| read_checkpoint(place, &written)).transpose()?,
         })
     }
 }
@@ -130,6 +157,22 @@ fn read_limit(place: &PolicyPlace, field: &'static str, written: &Written) -> Re
         return Err(PolicyError::ZeroDuration { place, field }.into());
     }
     Ok(Limit::After(duration))
+}
+
+fn read_checkpoint(place: &PolicyPlace, written: &Written) -> Result<Checkpoint, ConfigError> {
+    let field = "checkpoint";
+    let Written::Text(text) = written else {
+        let instead = r#""end", "always", or a duration in quotes, such as "30s""#;
+        return Err(ConfigError::kind(place, field, written, instead));
+    };
+    match text.as_str() {
+        END => Ok(Checkpoint::End),
+        ALWAYS => Ok(Checkpoint::Always),
+        text => match duration::parse(text) {
+            Ok(duration) => Ok(Checkpoint::Every(duration)),
+            Err(problem) => Err(ConfigError::NoCheckpoint { place: place.clone(), text: text.to_owned(), problem }),
+        },
+    }
 }
 
 fn read_max_sessions(written: Written) -> Result<Option<usize>, ConfigError> {

@@ -200,6 +200,18 @@ impl<A: Session> Directory<A> {
         }
     }
 
+    /// Keeps a key from opening, as behind an incarnation that is ending, until it is released. False if it is in here.
+    #[cfg(feature = "store")]
+    pub(crate) fn seal(&self, key: &SessionKey) -> bool {
+        match self.entries.entry(key.clone()) {
+            Slot::Occupied(_) => false,
+            Slot::Vacant(slot) => {
+                slot.insert(Entry::Ending(None));
+                true
+            }
+        }
+    }
+
     /// The incarnation that was ending is done: removes the key, or lets the successor through.
     pub(crate) fn release(&self, key: &SessionKey) -> Released<A> {
         let mut successor = None;

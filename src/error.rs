@@ -141,6 +141,20 @@ pub enum Unserved {
     /// It waited for a slot that an evicted session was to free, and none became free.
     #[error("no slot became free for the session")]
     NoRoom,
+    /// The store could not give the session, which was not started for it. Its record is kept, or set aside if it
+    /// cannot be read.
+    #[error("the session could not be restored from its store: {error}")]
+    NotRestored {
+        /// What the store said.
+        error: String,
+    },
+    /// It was handled, and the state behind its reply could not be saved in time (`checkpoint = "always"`). It is
+    /// saved when the store can be reached again, unless the process ends before.
+    #[error("the message was handled, but the session's state could not be saved: {error}")]
+    NotSaved {
+        /// What the store said.
+        error: String,
+    },
     /// The handler let the reply sender go without a word.
     #[error("the session's handler dropped the reply")]
     ReplyDropped,
@@ -171,6 +185,10 @@ pub enum StartError {
         /// The operating system's words.
         error: String,
     },
+    /// The store cannot be used.
+    #[cfg(feature = "store")]
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
     /// A setting of the builder is out of range.
     #[error("{setting} is {value}; it must be from {least} to {most}")]
     InvalidSetting {

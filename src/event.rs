@@ -9,7 +9,10 @@
 mod end_reason;
 mod id;
 
-use std::time::{Duration, SystemTime};
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
 
 use serde::Serialize;
 
@@ -24,6 +27,9 @@ use crate::{key::SessionKey, limits::EffectiveLimits, millis, rules::AppliedRule
 /// For each session the order is `Opened`, anything else, `Ended`, once each at the ends; and a key's next session is
 /// opened only after that. The exception is a session that never came to be: its only event is
 /// [`StartFailed`](EventKind::StartFailed).
+///
+/// In between, a session that is kept in a store may leave memory and come back: `Passivated`, then nothing of it until
+/// `Restored`, or `Ended` if its time comes meanwhile. After a restart of the process the first is `Restored`.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct SessionEvent {
@@ -82,13 +88,75 @@ pub enum EventKind {
         /// Whether work was in flight, which makes the event an estimate: enforced, it would have drained first.
         busy: bool,
     },
-    /// The session is gone; its hooks have run.
+    /// The session was saved and has left memory, at rest or because the registry shuts down. Its key's next message
+    /// brings it back.
+    Passivated {
+        /// From opened to now.
+        #[serde(rename = "age_ms", serialize_with = "millis::serialize")]
+        age: Duration,
+        /// Since the last activity that counts.
+        #[serde(rename = "idle_ms", serialize_with = "millis::serialize")]
+        idle: Duration,
+    },
+    /// The session is back in memory.
+    Restored {
+        /// The limits that it goes on with.
+        limits: EffectiveLimits,
+        /// Where they come from.
+        rule: AppliedRule,
+        /// From opened to now.
+        #[serde(rename = "age_ms", serialize_with = "millis::serialize")]
+        age: Duration,
+        /// Since the last activity that counts.
+        #[serde(rename = "idle_ms", serialize_with = "millis::serialize")]
+        idle: Duration,
+    },
+    /// The store could not do what it was asked. Nothing that it has is lost, and the registry tries again; but a
+    /// session that could not be loaded was refused.
+    StoreFailed {
+        /// What it was asked.
+        doing: StoreTask,
+        /// What it said.
+        error: String,
+    },
+    /// The session is gone; its hooks have run, unless its time came while it was in the store.
     Ended(Ended),
     /// A session could not be started. No `Opened` came before, no `Ended` comes after.
     StartFailed {
         /// What the factory or the start said, for example its panic message.
         error: String,
     },
+}
+
+/// What a store is asked to do for a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum StoreTask {
+    /// To give its record.
+    Load,
+    /// To keep its state.
+    Save,
+    /// To forget it, because it has ended.
+    Remove,
+}
+
+impl StoreTask {
+    /// The name in snake case: for logs, labels of metrics, JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Load => "load",
+            Self::Save => "save",
+            Self::Remove => "remove",
+        }
+    }
+}
+
+impl fmt::Display for StoreTask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
 }
 
 /// How a session ended, and what it left.

@@ -2,7 +2,7 @@
 //! sessions have to know.
 
 use std::{
-    fmt,
+    fmt, mem,
     panic::{AssertUnwindSafe, catch_unwind},
     rc::Rc,
     sync::{
@@ -20,11 +20,19 @@ use tokio::task::yield_now;
 
 use crate::{
     error::Unserved,
+    event::StoreTask,
+    keeping::Remembered,
     locals::Locals,
     registry::hub::Hub,
     session::{
-        Session, context::SessionContext, lifecycle::Lifecycle, panics::panic_message, span::SessionSpan,
-        task::SessionTask, vitals::Vitals, wishes::Wishes,
+        Session,
+        context::SessionContext,
+        lifecycle::Lifecycle,
+        panics::{drop_quietly, panic_message},
+        span::SessionSpan,
+        task::SessionTask,
+        vitals::Vitals,
+        wishes::Wishes,
     },
     start::{Parts, Start},
 };
@@ -107,12 +115,11 @@ impl<A: Session> Host<A> {
         let hub = &self.locals.hub;
         let key = parts.vitals.key().clone();
         let make = parts.make.take();
-        let id = parts.vitals.id();
         let made = catch_unwind(AssertUnwindSafe(|| match make {
             Some(make) => make(&key),
             None => hub.make_actor(&key),
         }));
-        let act = match made {
+        let mut act = match made {
             Ok(act) => act,
             Err(payload) => {
                 let panic = panic_message(payload);
@@ -120,33 +127,58 @@ impl<A: Session> Host<A> {
                 return;
             }
         };
-        let Parts { vitals, mailbox, make: _, leftovers, permit } = parts;
+        let mut came_back = None;
+        let remembered = mem::replace(&mut parts.remembered, Remembered::Nothing);
+        if let (Remembered::Something(memory), Some(keeper)) = (remembered, &hub.keeper) {
+            let (session, figures) = (memory.session, memory.figures.clone());
+            if let Err(error) = keeper.restore(&mut act, *memory) {
+                let _ = drop_quietly(act);
+                keeper.set_aside(&key, error.clone());
+                hub.store_failed(&key, session, StoreTask::Load, &error);
+                return hub.undo(parts, Unserved::NotRestored { error });
+            }
+            parts.vitals.resume(session, figures.handled);
+            came_back = Some(figures);
+        }
+        let Parts { vitals, mailbox, make: _, leftovers, permit, remembered: _ } = parts;
         let Some(permit) = permit else {
             // Only a newcomer without its slot, and those are not dispatched.
             debug_assert!(false, "a start without a slot");
             return;
         };
-        let span = SessionSpan::new(&key, id);
+        let span = SessionSpan::new(&key, vitals.id());
         vitals.begin();
         let now = hub.clock.now();
         let ruling = hub.ruling(&key);
-        vitals.set_started(now, self.index);
+        let (opened, last_activity) =
+            came_back.as_ref().map_or((now, now), |figures| (figures.opened, figures.last_activity));
+        vitals.set_started(opened, last_activity, self.index);
         vitals.set_ruling(Arc::clone(&ruling));
         if hub.shutdown.begun() {
             // Accepted before; it handles its mail and goes.
             vitals.wish(Wishes::SHUTDOWN);
         }
-        let lifecycle = Lifecycle::new(now, hub.mode());
+        let lifecycle = Lifecycle::new(opened, hub.mode());
         vitals.set_expiry(lifecycle.fixed_end(&ruling.limits), None);
-        let ctx =
+        let mut ctx =
             SessionContext::new(mailbox, Arc::clone(&vitals), Rc::clone(&self.locals), lifecycle, Arc::clone(&ruling));
+        if let Some(figures) = &came_back {
+            ctx.resume(figures.limits.clone());
+        }
         permit.pass_to_session();
+        // With what it set itself, if it comes back.
+        let ruling = ctx.ruling();
         let task = SessionTask::new(act, span, ctx, leftovers);
-        hub.journal.opened(now, &vitals, ruling.limits, ruling.rule.clone());
+        let idle = now.saturating_since(last_activity);
+        match &came_back {
+            None => hub.journal.opened(now, &vitals, ruling.limits, ruling.rule.clone()),
+            Some(_) => hub.journal.restored(now, &vitals, ruling.limits, ruling.rule.clone(), idle),
+        }
         hub.eviction.add(&vitals);
         actix::spawn(task);
         // Last: a subscriber is foreign code.
-        tracing::debug!(%key, id = %vitals.id(), rule = %ruling.rule, "session opened");
+        let what = if came_back.is_some() { "session restored" } else { "session opened" };
+        tracing::debug!(%key, id = %vitals.id(), rule = %ruling.rule, "{what}");
     }
 }
 

@@ -28,7 +28,7 @@ mod reading;
 mod tests;
 mod waiters;
 
-use std::{sync::Arc, task::Waker};
+use std::{sync::Arc, task::Waker, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -69,6 +69,11 @@ impl Drop for Told {
             });
         }
     }
+}
+
+/// What tells an incarnation from every other that there is.
+fn address(vitals: &Arc<Vitals>) -> usize {
+    Arc::as_ptr(vitals) as usize
 }
 
 /// Wakes watchers. One whose waker panics keeps neither the others from their news nor a session from its end.
@@ -131,6 +136,34 @@ impl Journal {
         debug_assert!(published.is_some(), "{} was opened while its key was live, or after it had ended", vitals.key());
     }
 
+    /// As [`opened`](Self::opened), of a session that comes back from the store.
+    pub(crate) fn restored(
+        &self,
+        now: Moment,
+        vitals: &Arc<Vitals>,
+        limits: EffectiveLimits,
+        rule: AppliedRule,
+        idle: Duration,
+    ) {
+        let age = now.saturating_since(vitals.opened());
+        let kind = EventKind::Restored { limits, rule, age, idle };
+        let published = self.transition(now, vitals.key(), vitals.id(), Some(vitals), kind);
+        debug_assert!(published.is_some(), "{} was restored while its key was live", vitals.key());
+    }
+
+    /// As [`ended`](Self::ended), of a session that goes on in the store. Who waits for its end gets an error, and has
+    /// to look for it there.
+    pub(crate) fn passivated(&self, now: Moment, vitals: &Arc<Vitals>, ended: &Ended) -> Option<Told> {
+        let kind = EventKind::Passivated { age: ended.age, idle: ended.idle };
+        self.transition(now, vitals.key(), vitals.id(), Some(vitals), kind)
+    }
+
+    /// A session has ended in the store. Its key is kept from opening again meanwhile.
+    #[cfg(feature = "store")]
+    pub(crate) fn ended_in_store(&self, now: Moment, key: &SessionKey, id: SessionId, ended: Ended) {
+        drop(self.transition(now, key, id, None, EventKind::Ended(ended)));
+    }
+
     /// The session is live no more: it is out of the live set, its phase is `Ended`, and those who wait for it are
     /// told.
     ///
@@ -144,14 +177,17 @@ impl Journal {
         self.transition(self.clock.now(), vitals.key(), vitals.id(), Some(vitals), EventKind::StartFailed { error })
     }
 
-    /// Publishes any other event. `Draining` also sets the session's phase.
+    /// Publishes any other event but `StartFailed`. `Draining` also sets the session's phase.
     ///
-    /// `StartFailed` drops those who wait for the session, as [`start_failed`](Self::start_failed) does, but cannot set
-    /// its phase: who has no vitals at hand must have set it to `Ended` before, or a later
-    /// [`await_end`](Self::await_end) waits for ever.
     pub(crate) fn publish(&self, now: Moment, key: &SessionKey, id: SessionId, kind: EventKind) {
         debug_assert!(
-            !matches!(kind, EventKind::Opened { .. } | EventKind::Ended(_)),
+            !matches!(
+                kind,
+                EventKind::Opened { .. }
+                    | EventKind::Restored { .. }
+                    | EventKind::Passivated { .. }
+                    | EventKind::Ended(_)
+            ),
             "these have methods of their own"
         );
         drop(self.transition(now, key, id, None, kind));
@@ -172,12 +208,19 @@ impl Journal {
         let state = &mut *guard;
         let mut removed = None;
         let applies = match (&kind, vitals) {
-            (EventKind::Opened { .. }, Some(vitals)) => state.live.insert(vitals),
-            (EventKind::Ended(_), Some(vitals)) => {
+            (EventKind::Opened { .. } | EventKind::Restored { .. }, Some(vitals)) => state.live.insert(vitals),
+            (EventKind::Ended(_) | EventKind::Passivated { .. }, Some(vitals)) => {
                 removed = state.live.remove(vitals);
                 removed.is_some()
             }
-            (EventKind::Opened { .. } | EventKind::Ended(_), None) => false,
+            (EventKind::Opened { .. } | EventKind::Restored { .. } | EventKind::Passivated { .. }, None) => false,
+            // In the store.
+            (EventKind::Ended(_), None) => {
+                let applies = !state.live.contains(key, session);
+                state.totals.ended_in_store += u64::from(applies);
+                applies
+            }
+            (EventKind::StoreFailed { .. }, _) => true,
             (EventKind::Draining { .. }, _) => state.live.drain(key, session),
             (EventKind::StartFailed { .. }, vitals) => {
                 let over = vitals.is_some_and(|vitals| matches!(vitals.phase(), VitalPhase::Ended));
@@ -194,7 +237,10 @@ impl Journal {
         if !applies {
             return None;
         }
-        let final_word = matches!(kind, EventKind::Ended(_) | EventKind::StartFailed { .. });
+        let final_word = match kind {
+            EventKind::Ended(_) | EventKind::Passivated { .. } | EventKind::StartFailed { .. } => vitals,
+            _ => None,
+        };
         state.totals.count(&kind);
         state.latest = state.latest.max(now);
         let event = Arc::new(SessionEvent {
@@ -205,7 +251,7 @@ impl Journal {
             kind,
         });
         let forgotten = state.history.push(Arc::clone(&event));
-        let waiters = if final_word { state.waiters.take(session) } else { Vec::new() };
+        let waiters = final_word.map_or_else(Vec::new, |vitals| state.waiters.take(address(vitals)));
         let wakers = state.readers.unpark();
         drop(guard);
 
@@ -224,7 +270,7 @@ impl Journal {
             if matches!(vitals.phase(), VitalPhase::Ended) {
                 vec![sender]
             } else {
-                state.waiters.add(vitals.id(), sender)
+                state.waiters.add(address(vitals), sender)
             }
         };
         // Outside of the lock; dropping the sender is the error that the receiver gets.

@@ -62,6 +62,7 @@
 
 mod alarms;
 mod capacity;
+mod checkpoint;
 mod clock;
 mod config;
 mod directory;
@@ -71,6 +72,7 @@ mod eviction;
 mod host;
 mod info;
 mod journal;
+mod keeping;
 mod key;
 mod limits;
 mod locals;
@@ -86,9 +88,12 @@ mod stats;
 pub mod store;
 mod watch;
 
+#[cfg(feature = "store")]
+pub use crate::keeping::persistent::Persistent;
 pub use crate::{
+    checkpoint::Checkpoint,
     error::{OpenError, SendError, ShutdownError, StartError, Unserved},
-    event::{EndReason, Ended, EventId, EventKind, InvalidEventId, Phase, SessionEvent, SessionId},
+    event::{EndReason, Ended, EventId, EventKind, InvalidEventId, Phase, SessionEvent, SessionId, StoreTask},
     info::SessionInfo,
     key::{IntoKey, InvalidKey, SessionKey},
     limits::{EffectiveLimits, Limits},

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use crate::policy::{PolicyError, PolicyPlace};
+use crate::{
+    checkpoint::Checkpoint,
+    policy::{PolicyError, PolicyPlace},
+};
 
 /// How long a session may idle, live, work and drain, as far as it is said here.
 ///
@@ -33,6 +36,10 @@ pub struct Limits {
     pub(crate) warn_before: Option<Limit>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) drain_timeout: Option<Limit>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) passivate_after: Option<Limit>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) checkpoint: Option<Checkpoint>,
 }
 
 impl Limits {
@@ -89,6 +96,21 @@ impl Limits {
         self
     }
 
+    /// How long a session may be idle, neither busy nor addressed, before it is saved and leaves memory; the next
+    /// message brings it back. Of no effect unless it is below `idle_timeout`. Needs a store. Defaults to never.
+    #[must_use]
+    pub fn passivate_after(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.passivate_after = Some(Limit::from(limit.into()));
+        self
+    }
+
+    /// When its state is saved. Anything but [`Checkpoint::End`], the default, needs a store.
+    #[must_use]
+    pub fn checkpoint(mut self, checkpoint: Checkpoint) -> Self {
+        self.checkpoint = Some(checkpoint);
+        self
+    }
+
     /// These limits as a session sets them for itself: with those of `base`, which are the policy's
     /// for its key, where they say nothing; refused if they make no sense together.
     pub(crate) fn checked_over(&self, base: &EffectiveLimits) -> Result<EffectiveLimits, PolicyError> {
@@ -99,13 +121,15 @@ impl Limits {
 
     /// These limits, with those of `base` where they say nothing. To be checked before use.
     pub(crate) fn over(&self, base: &EffectiveLimits) -> EffectiveLimits {
-        let Self { idle_timeout, max_age, max_busy, warn_before, drain_timeout } = *self;
+        let Self { idle_timeout, max_age, max_busy, warn_before, drain_timeout, passivate_after, checkpoint } = *self;
         EffectiveLimits {
             idle_timeout: idle_timeout.map_or(base.idle_timeout, Option::from),
             max_age: max_age.map_or(base.max_age, Option::from),
             max_busy: max_busy.map_or(base.max_busy, Option::from),
             warn_before: warn_before.map_or(base.warn_before, Option::from),
             drain_timeout: drain_timeout.map_or(base.drain_timeout, Option::from),
+            passivate_after: passivate_after.map_or(base.passivate_after, Option::from),
+            checkpoint: checkpoint.unwrap_or(base.checkpoint),
         }
     }
 }
@@ -166,13 +190,19 @@ pub struct EffectiveLimits {
     /// How long it may go on working once it is to end.
     #[serde(serialize_with = "as_limit")]
     pub drain_timeout: Option<Duration>,
+    /// How long it may be idle before it is saved and leaves memory.
+    #[serde(serialize_with = "as_limit")]
+    pub passivate_after: Option<Duration>,
+    /// When its state is saved.
+    pub checkpoint: Checkpoint,
 }
 
 fn as_limit<S: Serializer>(limit: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
     Limit::from(*limit).serialize(serializer)
 }
 
-/// 1 hour idle, 24 hours old, 30 seconds of draining; `max_busy` and `warn_before` never.
+/// 1 hour idle, 24 hours old, 30 seconds of draining; `max_busy`, `warn_before` and `passivate_after` never; saved at
+/// the end, where there is a store.
 impl Default for EffectiveLimits {
     fn default() -> Self {
         Self {
@@ -181,6 +211,8 @@ impl Default for EffectiveLimits {
             max_busy: None,
             warn_before: None,
             drain_timeout: Some(Duration::from_secs(30)),
+            passivate_after: None,
+            checkpoint: Checkpoint::End,
         }
     }
 }
@@ -189,13 +221,19 @@ impl EffectiveLimits {
     /// Refuses zeros, and a warning that is not below what it warns of. What the limits are made
     /// from is not checked before: only all of them together can be right or wrong.
     pub(crate) fn check(&self, place: &PolicyPlace) -> Result<(), PolicyError> {
-        let Self { idle_timeout, max_age, max_busy, warn_before, drain_timeout } = *self;
+        let Self { idle_timeout, max_age, max_busy, warn_before, drain_timeout, passivate_after, checkpoint } = *self;
+        let interval = match checkpoint {
+            Checkpoint::Every(interval) => Some(interval),
+            Checkpoint::End | Checkpoint::Always => None,
+        };
         for (field, limit) in [
             ("idle_timeout", idle_timeout),
             ("max_age", max_age),
             ("max_busy", max_busy),
             ("warn_before", warn_before),
             ("drain_timeout", drain_timeout),
+            ("passivate_after", passivate_after),
+            ("checkpoint", interval),
         ] {
             if limit == Some(Duration::ZERO) {
                 return Err(PolicyError::ZeroDuration { place: place.clone(), field });
@@ -210,6 +248,18 @@ impl EffectiveLimits {
             }
         }
         Ok(())
+    }
+
+    /// Refuses what only a registry with a store can do.
+    pub(crate) fn check_without_store(&self, place: &PolicyPlace) -> Result<(), PolicyError> {
+        let field = if self.passivate_after.is_some() {
+            "passivate_after"
+        } else if self.checkpoint != Checkpoint::End {
+            "checkpoint"
+        } else {
+            return Ok(());
+        };
+        Err(PolicyError::NoStore { place: place.clone(), field })
     }
 }
 

@@ -10,6 +10,8 @@ pub(crate) struct Locals<A: Session> {
     /// The hub's, one step nearer: a message reads it.
     pub(crate) clock: Arc<Clock>,
     pub(crate) alarms: Rc<Alarms>,
+    /// Whether the registry keeps sessions in a store.
+    pub(crate) keeps: bool,
 }
 
 impl<A: Session> Locals<A> {
@@ -17,7 +19,8 @@ impl<A: Session> Locals<A> {
     pub(crate) fn new(hub: Arc<Hub<A>>) -> Rc<Self> {
         let clock = Arc::clone(&hub.clock);
         let alarms = Alarms::run(Arc::clone(&clock));
-        Rc::new(Self { hub, clock, alarms })
+        let keeps = hub.keeper.is_some();
+        Rc::new(Self { hub, clock, alarms, keeps })
     }
 }
 

@@ -2,8 +2,7 @@
 
 use std::{num::NonZeroU64, time::Duration};
 
-/// Nanoseconds since the registry's clock began, plus one so that an absent moment takes no room
-/// either. Good for 584 years.
+/// Nanoseconds since 1970, plus one so that an absent moment takes no room either. Good for 584 years.
 ///
 /// What the lifecycle reckons with: a session keeps six of them, a message reckons with two, and
 /// each is one word where an [`Instant`](tokio::time::Instant) is two that have to be carried.

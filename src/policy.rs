@@ -33,6 +33,8 @@ use crate::limits::{EffectiveLimits, Limits};
 ///     max_busy = "never"           # default
 ///     warn_before = "1m"           # default: never
 ///     drain_timeout = "30s"        # default
+///     passivate_after = "never"    # default; needs a store
+///     checkpoint = "end"           # default; or "always", or a duration; both need a store
 ///     max_sessions = 100_000       # default: never
 ///     on_full = "reject"           # default; or "evict_idle"
 ///     mode = "enforce"             # default; or "observe"

@@ -106,6 +106,19 @@ impl RuleTable {
         Ok(Self { exceptions, default })
     }
 
+    /// Refuses what only a registry with a store can do.
+    pub(crate) fn check_without_store(&self) -> Result<(), PolicyError> {
+        self.default.limits.check_without_store(&PolicyPlace::Top)?;
+        for (_, ruling) in &self.exceptions {
+            // What `exclude` says has nothing to do with it; the rest it has from the top.
+            if let AppliedRule::Rule { index, pattern } = &ruling.rule {
+                let place = PolicyPlace::Rule { index: *index, pattern: pattern.clone() };
+                ruling.limits.check_without_store(&place)?;
+            }
+        }
+        Ok(())
+    }
+
     /// What applies to a key: the first exception that matches, else the policy's own limits.
     pub(crate) fn resolve(&self, key: &str) -> Arc<Ruling> {
         let ruling =

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use actix::{Message, dev::channel::AddressReceiver};
 use parking_lot::Mutex;
 
+#[cfg(feature = "store")]
+use crate::event::SessionId;
 use crate::{
     capacity::Permit,
     error::Unserved,
+    keeping::Remembered,
     key::SessionKey,
     registry::hub::Hub,
     session::{
@@ -30,6 +33,8 @@ pub(crate) struct Parts<A: Session> {
     pub(crate) make: Option<Make<A>>,
     pub(crate) leftovers: Vec<Parcel<A>>,
     pub(crate) permit: Option<Permit<A>>,
+    /// What is known of its key in the store, if the registry has one.
+    pub(crate) remembered: Remembered,
 }
 
 /// The only thing that crosses to a host's thread. Dropped before it was run, it looks for another
@@ -68,6 +73,25 @@ impl<A: Session> Start<A> {
         }
     }
 
+    /// Whose it is.
+    #[cfg(feature = "store")]
+    pub(crate) fn identity(&mut self) -> Option<(SessionKey, SessionId)> {
+        self.parts.get_mut().as_ref().map(|parts| (parts.vitals.key().clone(), parts.vitals.id()))
+    }
+
+    /// Whether the store has to be asked for its key before it can start.
+    pub(crate) fn is_unread(&mut self) -> bool {
+        self.parts.get_mut().as_ref().is_some_and(|parts| matches!(parts.remembered, Remembered::Unread))
+    }
+
+    /// The store was asked.
+    #[cfg(feature = "store")]
+    pub(crate) fn remember(&mut self, remembered: Remembered) {
+        if let Some(parts) = self.parts.get_mut() {
+            parts.remembered = remembered;
+        }
+    }
+
     /// For the host that runs it.
     pub(crate) fn take(mut self) -> Option<Parts<A>> {
         self.parts.get_mut().take()
@@ -99,7 +123,7 @@ impl<A: Session> Parts<A> {
     /// Drops what was accepted for a session that never was, and tells whoever waits for it.
     /// The slot is the caller's to free, last of all.
     pub(crate) fn discard(self, why: Unserved) -> Option<Permit<A>> {
-        let Self { vitals: _, mailbox, make, leftovers, permit } = self;
+        let Self { vitals: _, mailbox, make, leftovers, permit, remembered: _ } = self;
         let mut mail = leftovers;
         mail.extend(collect(|| drop(mailbox)));
         because(why, || {

@@ -9,7 +9,8 @@ use crate::event::{EndReason, EventKind};
 /// What a registry has done since it was started, and how it stands.
 ///
 /// What concerns sessions and their events is counted where events are numbered, so it agrees with them: `opened` is
-/// always `live + ended.total()`. The four about capacity (`waiting`, `keys`, `max_sessions`, `refused`) are read
+/// always `live + ended.total()`; with a store, `opened + restored + ended_in_store` is always
+/// `live + passivated + ended.total()`. The four about capacity (`waiting`, `keys`, `max_sessions`, `refused`) are read
 /// separately, a moment apart.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
@@ -32,6 +33,14 @@ pub struct Stats {
     pub start_failed: u64,
     /// Opens refused for lack of room.
     pub refused: u64,
+    /// Times that a session was saved and left memory.
+    pub passivated: u64,
+    /// Times that one came back.
+    pub restored: u64,
+    /// Of the ended, those whose time came while they were in the store.
+    pub ended_in_store: u64,
+    /// Times that the store could not do what it was asked.
+    pub store_failed: u64,
     /// Warnings given before a deadline.
     pub warned: u64,
     /// Extensions granted at an idle deadline.
@@ -51,10 +60,10 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Both parts are taken apart without `..`: a new count does not compile until it is shown here.
     pub(crate) fn new(journal: Counters, capacity: Capacity) -> Self {
         let Counters { live, draining, watchers, lagged, totals } = journal;
-        let Totals { opened, ended, start_failed, warned, extended, would_end, handed_over, dropped, cut } = totals;
+        let Totals { opened, ended, start_failed, passivated, restored, ended_in_store, store_failed, .. } = totals;
+        let Totals { warned, extended, would_end, handed_over, dropped, cut, .. } = totals;
         let Capacity { waiting, keys, max_sessions, refused } = capacity;
         Self {
             live,
@@ -66,6 +75,10 @@ impl Stats {
             ended,
             start_failed,
             refused,
+            passivated,
+            restored,
+            ended_in_store,
+            store_failed,
             warned,
             extended,
             would_end,
@@ -136,6 +149,10 @@ pub(crate) struct Totals {
     pub(crate) opened: u64,
     pub(crate) ended: EndedCounts,
     pub(crate) start_failed: u64,
+    pub(crate) passivated: u64,
+    pub(crate) restored: u64,
+    pub(crate) ended_in_store: u64,
+    pub(crate) store_failed: u64,
     pub(crate) warned: u64,
     pub(crate) extended: u64,
     pub(crate) would_end: u64,
@@ -153,6 +170,9 @@ impl Totals {
             EventKind::Extended { .. } => self.extended += 1,
             EventKind::WouldEnd { .. } => self.would_end += 1,
             EventKind::StartFailed { .. } => self.start_failed += 1,
+            EventKind::Passivated { .. } => self.passivated += 1,
+            EventKind::Restored { .. } => self.restored += 1,
+            EventKind::StoreFailed { .. } => self.store_failed += 1,
             // Shown as the number of sessions that drain now, which the live set knows.
             EventKind::Draining { .. } => {}
             EventKind::Ended(ended) => {
@@ -205,7 +225,7 @@ mod tests {
             concat!(
                 r#"{"live":4,"draining":1,"waiting":1,"keys":5,"max_sessions":null,"opened":5,"#,
                 r#""ended":{"idle_timeout":0,"max_age":1,"stuck":0,"closed":0,"stopped":0,"evicted":0,"panicked":0,"shutdown":0,"aborted":0},"#,
-                r#""start_failed":1,"refused":7,"warned":0,"extended":0,"would_end":0,"#,
+                r#""start_failed":1,"refused":7,"passivated":0,"restored":0,"ended_in_store":0,"store_failed":0,"warned":0,"extended":0,"would_end":0,"#,
                 r#""messages_handed_over":2,"messages_dropped":3,"work_cut":1,"watchers":2,"lagged":6}"#,
             )
         );

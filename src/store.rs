@@ -99,6 +99,12 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// Why none can be given.
     fn reserve_ids(&self, count: u64) -> Result<u64, StoreError>;
+
+    /// Whether no call ever waits for anything. Then the registry makes its calls right where it needs them, without
+    /// threads of their own: for stores in memory, whose tests are thereby exact under a paused clock.
+    fn is_immediate(&self) -> bool {
+        false
+    }
 }
 
 /// One change to a store.

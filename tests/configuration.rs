@@ -191,6 +191,8 @@ fn a_policy_is_written_in_the_long_form_with_every_setting() {
             "max_busy": "never",
             "warn_before": "never",
             "drain_timeout": "30s",
+            "passivate_after": "never",
+            "checkpoint": "end",
             "max_sessions": "never",
             "on_full": "reject",
             "mode": "enforce",

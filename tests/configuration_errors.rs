@@ -90,15 +90,15 @@ fn a_warning_is_compared_in_each_rule_after_inheritance() {
 fn an_unknown_field_is_named_with_its_rule_and_its_neighbours() {
     assert_eq!(
         refused(r#"idle_timout = "1h""#),
-        r#"unknown field "idle_timout"; the fields here are ttl, idle_timeout, max_age, max_busy, warn_before, drain_timeout, max_sessions, on_full, mode, exclude, rules"#
+        r#"unknown field "idle_timout"; the fields here are ttl, idle_timeout, max_age, max_busy, warn_before, drain_timeout, passivate_after, checkpoint, max_sessions, on_full, mode, exclude, rules"#
     );
     assert_eq!(
         refused("[[rules]]\nmatch = \"hook:*\"\nmax_sessions = 5"),
-        r#"rule 1 "hook:*": unknown field "max_sessions"; the fields here are match, ttl, idle_timeout, max_age, max_busy, warn_before, drain_timeout"#
+        r#"rule 1 "hook:*": unknown field "max_sessions"; the fields here are match, ttl, idle_timeout, max_age, max_busy, warn_before, drain_timeout, passivate_after, checkpoint"#
     );
     assert_eq!(
         refused("[[rules]]\nmach = \"hook:*\""),
-        r#"rule 1: unknown field "mach"; the fields here are match, ttl, idle_timeout, max_age, max_busy, warn_before, drain_timeout"#
+        r#"rule 1: unknown field "mach"; the fields here are match, ttl, idle_timeout, max_age, max_busy, warn_before, drain_timeout, passivate_after, checkpoint"#
     );
     assert_eq!(
         refused(r#"ttl = { idle = "1h", age = "24h" }"#),

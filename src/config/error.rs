@@ -17,6 +17,9 @@ pub(super) enum ConfigError {
     #[error(r#"{place}{field} {text:?} is not a duration, {problem}; write for example "90s", "1h 30m" or "never""#)]
     NoDuration { place: PolicyPlace, field: &'static str, text: String, problem: String },
 
+    #[error(r#"{place}checkpoint {text:?} is neither "end" nor "always" nor a duration, {problem}; write for example "30s""#)]
+    NoCheckpoint { place: PolicyPlace, text: String, problem: String },
+
     #[error(
         r#"{place}ttl stands beside {beside}, which it sets itself; write ttl = {{ idle = "1h", max_age = "24h" }}, or idle_timeout and max_age without ttl"#
     )]

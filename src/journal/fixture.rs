@@ -39,6 +39,7 @@ pub(crate) fn open(journal: &Journal, key: &str, id: u64) -> Arc<Vitals> {
 }
 
 pub(crate) fn opened(journal: &Journal, vitals: &Arc<Vitals>) {
+    vitals.set_started(journal.now(), journal.now(), 0);
     journal.opened(journal.now(), vitals, EffectiveLimits::default(), AppliedRule::Default);
 }
 

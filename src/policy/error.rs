@@ -43,6 +43,13 @@ pub enum PolicyError {
     },
     /// `max_sessions` is 0.
     ZeroSessions,
+    /// Something that needs a store, and the registry was built without one.
+    NoStore {
+        /// Where it stands; it may be inherited from the policy's own limits.
+        place: PolicyPlace,
+        /// The field.
+        field: &'static str,
+    },
 }
 
 /// Where in a policy an error lies.
@@ -93,6 +100,12 @@ impl fmt::Display for PolicyError {
                  for work however long it takes",
                 place.never(),
             ),
+            Self::ZeroDuration { place, field: field @ "checkpoint" } => {
+                write!(
+                    f,
+                    r#"{place}{field} is zero; write "always" to save with every message, or "end" to save at the end"#
+                )
+            }
             Self::ZeroDuration { place, field } => {
                 write!(f, "{place}{field} is zero; {} to switch it off", place.never())
             }
@@ -122,6 +135,11 @@ impl fmt::Display for PolicyError {
             }
             Self::ZeroSessions => f.write_str(
                 r#"max_sessions is 0 and would refuse every session; write 1 or more, or "never" for no cap"#,
+            ),
+            Self::NoStore { place, field } => write!(
+                f,
+                "{place}{field} needs a store, and the registry has none; build it with .persist(store), or leave {field} \
+                 out",
             ),
         }
     }

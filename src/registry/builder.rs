@@ -1,6 +1,10 @@
 //! Starting a registry.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use actix::{Arbiter, System, dev::channel::channel};
 
@@ -12,9 +16,15 @@ use super::{
 use crate::{
     error::StartError,
     host::{Host, HostLink},
+    keeping::{self, Keeper},
     key::SessionKey,
     policy::Policy,
     session::{Session, context::MOST_MAIL},
+};
+#[cfg(feature = "store")]
+use crate::{
+    keeping::{persistent::Persistent, rounds},
+    store::Store,
 };
 
 /// Messages that may wait for one session, unless told otherwise.
@@ -30,7 +40,12 @@ pub struct RegistryBuilder<A: Session> {
     arbiters: usize,
     mailbox_capacity: usize,
     event_history: usize,
+    store_timeout: Duration,
+    keep: Option<Keep<A>>,
 }
+
+/// Makes the keeper when the registry starts, and says with which session id it begins.
+type Keep<A> = Box<dyn FnOnce(Duration) -> Result<(Keeper<A>, u64), StartError>>;
 
 impl<A: Session> RegistryBuilder<A> {
     pub(super) fn new(factory: Box<dyn Fn(&SessionKey) -> A + Send + Sync>) -> Self {
@@ -40,6 +55,8 @@ impl<A: Session> RegistryBuilder<A> {
             arbiters: 0,
             mailbox_capacity: MAILBOX_CAPACITY,
             event_history: EVENT_HISTORY,
+            store_timeout: keeping::TIMEOUT,
+            keep: None,
         }
     }
 
@@ -73,22 +90,52 @@ impl<A: Session> RegistryBuilder<A> {
         self
     }
 
+    /// Keeps sessions in a store: they outlive memory (`passivate_after`) and restarts. Without it a session is gone
+    /// when it leaves memory.
+    ///
+    /// A session that rests is saved and leaves memory; its key's next message brings it back, with its identity and its
+    /// age, and its limits go on in the meantime. A shutdown saves all. `checkpoint` says what else is saved when.
+    #[cfg(feature = "store")]
+    pub fn persist(mut self, store: impl Store) -> Self
+    where
+        A: Persistent,
+    {
+        let store: Arc<dyn Store> = Arc::new(store);
+        self.keep = Some(Box::new(move |timeout| {
+            let no_thread = |error: std::io::Error| StartError::NoThread { error: error.to_string() };
+            let keeper = Keeper::new(Arc::clone(&store), timeout).map_err(no_thread)?;
+            let first = keeper.reserve_first(&*store)?;
+            Ok((keeper, first))
+        }));
+        self
+    }
+
+    /// How long the store may take for an answer before whoever waits for it is told that there is none. Defaults to
+    /// 10 seconds. Zero counts as a millisecond.
+    #[cfg(feature = "store")]
+    pub fn store_timeout(mut self, timeout: Duration) -> Self {
+        self.store_timeout = timeout.max(Duration::from_millis(1));
+        self
+    }
+
     /// Starts the registry.
     ///
     /// # Errors
     ///
     /// If the policy contradicts itself, a setting is out of range, no actix `System` runs on this
-    /// thread, or the machine has no thread left for an arbiter.
+    /// thread, the machine has no thread left for an arbiter, or the store cannot be used.
     pub fn start(self) -> Result<SessionRegistry<A>, StartError> {
-        let Self { factory, policy, arbiters, mailbox_capacity, event_history } = self;
+        let Self { factory, policy, arbiters, mailbox_capacity, event_history, store_timeout, keep } = self;
         in_range("mailbox_capacity", mailbox_capacity, 0, MOST_MAIL)?;
         in_range("event_history", event_history, 1, 1 << 24)?;
         in_range("arbiters", arbiters, 0, 1024)?;
-        let rules = Rules::compile(policy)?;
+        let rules = Rules::compile(policy, keep.is_some())?;
         let current = Arbiter::try_current().ok_or(StartError::NoArbiter)?;
         if System::try_current().is_none() {
             return Err(StartError::NoArbiter);
         }
+
+        let (keeper, first_id) = keep.map(|keep| keep(store_timeout)).transpose()?.unzip();
 
         // The mailboxes first: hosts need the hub, and the hub the way to its hosts.
         let own = start_arbiters(arbiters)?;
@@ -101,7 +148,10 @@ impl<A: Session> RegistryBuilder<A> {
                 (HostLink::new(sender), mailbox)
             })
             .unzip();
-        let hub = Arc::new(Hub::new(rules, factory, links, current, mailbox_capacity, event_history));
+        let hub = Arc::new(Hub::new(rules, factory, links, current, mailbox_capacity, event_history, keeper));
+        if let Some(first) = first_id {
+            hub.next_id.store(first, Ordering::Relaxed);
+        }
         let handle = Arc::new(Handle { hub: Arc::clone(&hub) });
         hub.set_handle(Arc::downgrade(&handle));
         let owned = !own.is_empty();
@@ -109,6 +159,10 @@ impl<A: Session> RegistryBuilder<A> {
             let hub = Arc::clone(&hub);
             // Also on this thread: it may have a `System` that does not run yet. Mail waits until it does.
             arbiter.spawn_fn(move || Host::run(hub, index, mailbox, owned));
+        }
+        #[cfg(feature = "store")]
+        if hub.keeper.is_some() {
+            hub.home.spawn(rounds::run(Arc::downgrade(&hub)));
         }
         Ok(SessionRegistry::from_handle(handle))
     }

@@ -17,7 +17,7 @@ use crate::event::Ended;
 pub struct Closing(Option<oneshot::Receiver<Ended>>);
 
 impl Closing {
-    pub(super) fn new(ended: Option<oneshot::Receiver<Ended>>) -> Self {
+    pub(crate) fn new(ended: Option<oneshot::Receiver<Ended>>) -> Self {
         Self(ended)
     }
 }

@@ -9,9 +9,10 @@ use crate::{
     capacity::{Freed, Permit},
     directory::Released,
     error::Unserved,
-    event::{EndReason, Ended},
+    event::{EndReason, Ended, EventKind, SessionId, StoreTask},
     host::Instruction,
-    session::{Session, parcel::Parcel, vitals::Vitals, wishes::Wishes},
+    key::SessionKey,
+    session::{Session, panics::quietly, parcel::Parcel, vitals::Vitals, wishes::Wishes},
     start::Parts,
 };
 
@@ -31,8 +32,16 @@ impl<A: Session> Hub<A> {
 
     /// Whether the leftovers of an incarnation that is ending have somebody to go to; makes a
     /// successor for them if they are entitled to one.
-    pub(crate) fn has_successor(self: &Arc<Self>, vitals: &Arc<Vitals>, ended: &Ended, seen_empty: bool) -> bool {
+    pub(crate) fn has_successor(
+        self: &Arc<Self>,
+        vitals: &Arc<Vitals>,
+        ended: &Ended,
+        seen_empty: bool,
+        goes_on: bool,
+    ) -> bool {
         let entitled = match ended.reason {
+            // The successor is the session itself, as the store has it.
+            _ if goes_on => true,
             EndReason::Closed | EndReason::Shutdown => false,
             // An arbiter that goes away says nothing about the session.
             EndReason::Aborted => true,
@@ -42,6 +51,14 @@ impl<A: Session> Hub<A> {
         };
         let entitled = entitled && !self.shutdown.begun() && self.has_host();
         self.directory.succeeded_by(vitals.key(), || entitled.then(|| self.incarnation(vitals.key().clone(), None)))
+    }
+
+    /// Says that the store could not do something for a session.
+    pub(crate) fn store_failed(&self, key: &SessionKey, id: SessionId, doing: StoreTask, error: &str) {
+        // A subscriber that panics must not keep a session from its end.
+        let _ = quietly(|| tracing::error!(%key, %id, %doing, error, "the session store failed"));
+        let kind = EventKind::StoreFailed { doing, error: error.to_owned() };
+        self.journal.publish(self.clock.now(), key, id, kind);
     }
 
     pub(crate) fn note_end(&self, ended: &Ended) {
@@ -104,6 +121,9 @@ impl<A: Session> Hub<A> {
     fn complete_shutdown(&self) {
         self.journal.close();
         self.instruct(Instruction::Stop);
+        if let Some(keeper) = &self.keeper {
+            keeper.stop();
+        }
         self.shutdown.complete();
     }
 }

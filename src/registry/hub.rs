@@ -20,6 +20,7 @@ use crate::{
     eviction::Eviction,
     host::{HostLink, Instruction},
     journal::Journal,
+    keeping::Keeper,
     key::SessionKey,
     moment::Moment,
     policy::{Mode, Policy, PolicyError},
@@ -34,8 +35,12 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    pub(crate) fn compile(policy: Policy) -> Result<Self, PolicyError> {
+    /// `stored`: the registry has a store.
+    pub(crate) fn compile(policy: Policy, stored: bool) -> Result<Self, PolicyError> {
         let table = RuleTable::compile(&policy)?;
+        if !stored {
+            table.check_without_store()?;
+        }
         Ok(Self { policy, table })
     }
 
@@ -62,10 +67,12 @@ pub(crate) struct Hub<A: Session> {
     rules: RwLock<Arc<Rules>>,
     pub(super) factory: Box<dyn Fn(&SessionKey) -> A + Send + Sync>,
     pub(super) mailbox_capacity: usize,
-    pub(super) next_id: AtomicU64,
+    pub(crate) next_id: AtomicU64,
     /// Spreads keys over hosts.
     pub(super) spread: ahash::RandomState,
     handle: OnceLock<Weak<Handle<A>>>,
+    /// The store, if sessions are kept in one.
+    pub(crate) keeper: Option<Keeper<A>>,
     /// The last estimate for refused openers.
     pub(super) estimate: Mutex<Option<(Moment, Option<Moment>)>>,
 }
@@ -88,6 +95,7 @@ impl<A: Session> Hub<A> {
         home: ArbiterHandle,
         mailbox_capacity: usize,
         event_history: usize,
+        keeper: Option<Keeper<A>>,
     ) -> Self {
         let clock = Arc::new(Clock::new());
         Self {
@@ -105,6 +113,7 @@ impl<A: Session> Hub<A> {
             next_id: AtomicU64::new(1),
             spread: ahash::RandomState::new(),
             handle: OnceLock::new(),
+            keeper,
             estimate: Mutex::new(None),
             clock,
         }
@@ -139,7 +148,7 @@ impl<A: Session> Hub<A> {
     }
 
     pub(crate) fn set_policy(self: &Arc<Self>, policy: Policy) -> Result<(), PolicyError> {
-        let rules = Rules::compile(policy)?;
+        let rules = Rules::compile(policy, self.keeper.is_some())?;
         let cap = rules.cap();
         let (old, (admitted, refused)) = {
             // One step, or of two callers one would set the rules and the other the cap.
@@ -156,6 +165,9 @@ impl<A: Session> Hub<A> {
         }
         // Sessions that start from here on resolve by the new policy; each host tells its others.
         self.instruct(Instruction::Wish(Wishes::POLICY));
+        if let Some(keeper) = &self.keeper {
+            keeper.policy_changed();
+        }
         Ok(())
     }
 }

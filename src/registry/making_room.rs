@@ -102,6 +102,27 @@ impl<A: Session> Hub<A> {
         }
     }
 
+    /// A session that was in the store is done with: its key opens again. Who waited for that needs a slot, which such a
+    /// session does not have.
+    #[cfg(feature = "store")]
+    pub(crate) fn unseal(self: &Arc<Self>, key: &SessionKey) {
+        let crate::directory::Released::Successor(mut start) = self.directory.release(key) else { return };
+        match self.capacity.take() {
+            Ok(()) => {
+                start.grant(Permit::new(Arc::clone(self)));
+                Self::dispatch(self, start);
+            }
+            Err(Full::Closed) => start.fail(Unserved::NoRoom),
+            Err(Full::AtLimit { over, .. }) => {
+                let evicts = !over && self.rules().policy.get_on_full() == OnFull::EvictIdle;
+                match evicts.then(|| self.choose_victim()).flatten() {
+                    Some(victim) => self.wait_for(&victim, start),
+                    None => start.fail(Unserved::NoRoom),
+                }
+            }
+        }
+    }
+
     /// The longest-idle session that is not busy; it is promised to a newcomer from here on.
     fn choose_victim(self: &Arc<Self>) -> Option<Arc<Vitals>> {
         // Promised before anybody is asked: whoever goes at this moment must find the promise to take it back.
@@ -114,7 +135,7 @@ impl<A: Session> Hub<A> {
         victim
     }
 
-    fn spare(self: &Arc<Self>, victim: &Arc<Vitals>) {
+    pub(crate) fn spare(self: &Arc<Self>, victim: &Arc<Vitals>) {
         if victim.victim().spare() {
             self.eviction.add(victim);
             self.capacity.take_back();

@@ -100,7 +100,8 @@ impl<A: Session> SessionRegistry<A> {
         let hub = self.hub();
         let observing = hub.mode() == Mode::Observe;
         hub.route(key, make, &mut |route: &Route<A>| {
-            if route.vitals.has_begun() {
+            // One that comes back from the store has not.
+            if route.vitals.has_begun() || hub.keeper.is_some() {
                 route.vitals.touch(hub.clock.now());
             }
             // After a warning, activity may bring the next one nearer than the alarm is set.
@@ -211,6 +212,9 @@ impl<A: Session> SessionRegistry<A> {
     /// A session that drains already keeps its reason, and is waited for.
     pub fn close(&self, key: impl IntoKey) -> Closing {
         let hub = self.hub();
+        if let Some(keeper) = &hub.keeper {
+            return key.into_key().map_or_else(|_| Closing::new(None), |key| keeper.close(hub, key));
+        }
         let routed = hub.directory.with(key.as_str(), |route| Arc::clone(&route.vitals));
         let vitals = routed.or_else(|| hub.journal.find(key.as_str()));
         Closing::new(vitals.map(|vitals| {

@@ -11,6 +11,7 @@ use crate::{
     error::{OpenError, Unserved},
     event::SessionId,
     host::{HostLink, Instruction},
+    keeping::Remembered,
     key::{IntoKey, SessionKey},
     session::{Session, vitals::Vitals},
     start::{Make, Parts, Start},
@@ -63,11 +64,21 @@ impl<A: Session> Hub<A> {
 
     pub(super) fn incarnation(self: &Arc<Self>, key: SessionKey, make: Option<Make<A>>) -> (Route<A>, Box<Start<A>>) {
         let id = SessionId::new(self.next_id.fetch_add(1, Ordering::Relaxed));
+        if let Some(keeper) = &self.keeper {
+            keeper.note_id(self, id);
+        }
         let vitals = Arc::new(Vitals::new(key, id));
         let (sender, mailbox) = channel(self.mailbox_capacity);
         let start = Start::new(
             Arc::clone(self),
-            Parts { vitals: Arc::clone(&vitals), mailbox, make, leftovers: Vec::new(), permit: None },
+            Parts {
+                vitals: Arc::clone(&vitals),
+                mailbox,
+                make,
+                leftovers: Vec::new(),
+                permit: None,
+                remembered: Remembered::Unread,
+            },
         );
         (Route { sender, vitals }, Box::new(start))
     }
@@ -85,8 +96,14 @@ impl<A: Session> Hub<A> {
         if self.shutdown.begun() { OpenError::ShuttingDown } else { OpenError::NoHost }
     }
 
-    /// Sends an incarnation to the host of its key, or to the next one that is alive.
+    /// Sends an incarnation to the host of its key, or to the next one that is alive; but first, where sessions are kept
+    /// in a store, that is asked for it.
     pub(crate) fn dispatch(this: &Arc<Self>, mut start: Box<Start<A>>) {
+        if let Some(keeper) = &this.keeper
+            && start.is_unread()
+        {
+            return keeper.load(this, start);
+        }
         let home = match this.hosts.len() {
             0 | 1 => 0,
             hosts => {

@@ -40,6 +40,9 @@ pub struct ShutdownReport {
     /// Sessions that have not ended, because a handler blocks the thread they run on. They end
     /// when it returns.
     pub unresponsive: usize,
+    /// Sessions that could not be saved: what they have done since the store had them last is lost, which is everything
+    /// if it never did.
+    pub unsaved: usize,
 }
 
 /// The registry's side of it.
@@ -58,6 +61,7 @@ struct Progress {
     drained: usize,
     cut: usize,
     cut_replies: usize,
+    unsaved: usize,
 }
 
 impl Default for ShutdownState {
@@ -123,6 +127,15 @@ impl ShutdownState {
         self.progress.lock().cut_replies += cut;
     }
 
+    pub(crate) fn note_unsaved(&self) {
+        self.progress.lock().unsaved += 1;
+    }
+
+    #[cfg(feature = "store")]
+    pub(crate) fn is_complete(&self) -> bool {
+        *self.done.borrow()
+    }
+
     pub(crate) fn complete(&self) {
         self.done.send_replace(true);
     }
@@ -145,15 +158,26 @@ impl Shutdown {
                 let deadline = hub.shutdown.deadline();
                 let mut done = hub.shutdown.done.subscribe();
                 let ended = done.wait_for(|done| *done);
-                let on_time = match deadline.and_then(|at| at.checked_add(GRACE)) {
-                    Some(at) => timeout_at(at, ended).await.is_ok(),
-                    None => ended.await.is_ok(),
+                // Those that could not save themselves need that much longer to know it.
+                let grace = hub.keeper.as_ref().map_or(GRACE, |keeper| GRACE.saturating_add(keeper.timeout()));
+                let at_last = deadline.and_then(|at| at.checked_add(grace));
+                let stopped = async {
+                    let done = ended.await.is_ok();
+                    if let Some(keeper) = &hub.keeper {
+                        keeper.stopped().await;
+                    }
+                    done
+                };
+                let on_time = match at_last {
+                    Some(at) => timeout_at(at, stopped).await.is_ok(),
+                    None => stopped.await,
                 };
                 let progress = hub.shutdown.progress.lock();
                 let report = ShutdownReport {
                     drained: progress.drained,
                     cut: progress.cut,
                     cut_replies: progress.cut_replies,
+                    unsaved: progress.unsaved,
                     unresponsive: if on_time {
                         0
                     } else {

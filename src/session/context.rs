@@ -16,6 +16,7 @@ use super::{
     items::{Staged, Work},
     lifecycle::Lifecycle,
     replies::Replies,
+    saving::Saving,
     traits::Session,
     vitals::Vitals,
 };
@@ -82,6 +83,8 @@ pub(super) struct Extras<A: Session> {
     pub(super) patience: Cell<u8>,
     /// What the session set itself; wins over the policy until it lets go.
     pub(super) own_limits: Option<Limits>,
+    /// Of a session that the store has, or is about to have.
+    pub(super) saving: Option<Box<Saving>>,
 }
 
 impl<A: Session> Default for Extras<A> {
@@ -95,6 +98,7 @@ impl<A: Session> Default for Extras<A> {
             current: SpawnHandle::default(),
             patience: Cell::new(0),
             own_limits: None,
+            saving: None,
         }
     }
 }
@@ -217,10 +221,38 @@ impl<A: Session> SessionContext<A> {
     }
 
     /// Why the session is ending, from the begin of its drain on; in `stopping` and `stopped` too.
+    ///
+    /// `None` for one that only leaves memory, in its `stopping` and `stopped` as well: see
+    /// [`is_passivated`](Self::is_passivated).
     pub fn end_reason(&self) -> Option<EndReason> {
+        if self.is_passivated() {
+            return None;
+        }
         match self.state {
             State::Running => self.lifecycle.end_reason(),
             State::Stopping | State::Stopped => Some(self.lifecycle.end_reason().unwrap_or(EndReason::Stopped)),
+        }
+    }
+
+    /// Whether the session leaves memory for its store, at rest: in `stopping` and `stopped`. It was saved before;
+    /// what these change is not kept. A shutdown, which saves sessions too, is an end for whoever asks here.
+    pub fn is_passivated(&self) -> bool {
+        let saving = self.extras.as_ref().and_then(|extras| extras.saving.as_ref());
+        saving.is_some_and(|saving| saving.passivated)
+    }
+
+    /// A session that comes back: its own limits, and that the store has it.
+    pub(crate) fn resume(&mut self, own: Option<Limits>) {
+        self.saving().stored = true;
+        let Some(own) = own else { return };
+        match self.rule(Some(&own)) {
+            Ok(ruling) => {
+                self.extras().own_limits = Some(own);
+                self.adopt(ruling);
+            }
+            Err(error) => {
+                tracing::warn!(key = %self.vitals.key(), %error, "the limits that the session had set itself are dropped");
+            }
         }
     }
 

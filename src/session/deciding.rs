@@ -11,6 +11,7 @@ use futures_core::Stream;
 use super::{
     ending::End,
     lifecycle::{Action, Load},
+    saving::Kept,
     task::Body,
     traits::{Expiry, Session, Warning},
     vitals::VitalPhase,
@@ -89,6 +90,13 @@ impl<A: Session> Body<A> {
         }
         if again {
             return Decision::Again;
+        }
+        if self.ctx.locals.keeps {
+            match self.keep(now, load, cx, taken) {
+                Kept::Rest => {}
+                Kept::Again => return Decision::Again,
+                Kept::Left => return Decision::End(End::passivated()),
+            }
         }
         let lifecycle = &self.ctx.lifecycle;
         let fixed = lifecycle.fixed_end(&self.ctx.ruling.limits);
@@ -196,7 +204,11 @@ impl<A: Session> Body<A> {
     /// When the task has to look again if nothing wakes it.
     pub(super) fn wake_at(&self) -> Option<Moment> {
         let limits = &self.ctx.ruling.limits;
-        self.ctx.lifecycle.wake_at(self.ctx.load(false), limits)
+        let at = self.ctx.lifecycle.wake_at(self.ctx.load(false), limits);
+        match self.keep_at() {
+            None => at,
+            Some(keep_at) => Some(at.map_or(keep_at, |at| at.min(keep_at))),
+        }
     }
 
     fn publish(&self, now: Moment, kind: EventKind) {

@@ -6,7 +6,7 @@
 
 use std::{pin::pin, sync::Arc};
 
-use super::{caller::because, panics::drop_quietly, replies::Replies, traits::Session};
+use super::{caller::because, panics::drop_quietly, replies::Replies, saving::Held, traits::Session};
 use crate::{error::Unserved, key::SessionKey, registry::hub::Hub};
 
 /// What goes on, until it is dropped; counted by the capacity.
@@ -35,12 +35,20 @@ pub(super) fn run_on<A: Session>(replies: Replies, hub: Arc<Hub<A>>, key: Sessio
         while let Some(replies) = detached.replies.as_mut() {
             tokio::select! {
                 made = replies.next() => match made {
-                    Some(made) => made.log(Some(&key)),
+                    Some(mut made) => {
+                        // The session is over: there is nothing behind it any more that could be saved.
+                        if let Some(held) = made.held.take() {
+                            held.deliver();
+                        }
+                        made.log(Some(&key));
+                    }
                     None => return,
                 },
                 () = &mut cut => {
                     // What has come in the same moment is not cut.
-                    replies.last_look(&key);
+                    let mut held = Vec::new();
+                    replies.last_look(&key, &mut held);
+                    held.into_iter().for_each(Held::deliver);
                     return hub.shutdown.note_cut_replies(replies.len());
                 }
             }

@@ -5,7 +5,8 @@
 //! 1. `stopping` and `stopped`, never after a panic, on an actor whose mailbox is still open.
 //! 2. What is in flight is counted, then the context and the actor are dropped, each piece caught
 //!    by itself; callers who still wait are told why by the scope around it.
-//! 3. The mailbox closes; what was still in it is collected.
+//! 3. The mailbox closes; what was still in it is collected. Where sessions are kept in a store, it is told; the rest
+//!    waits for its answer (`farewell.rs`).
 //! 4. Under the entry lock: is there a successor, or must one be made for the leftovers?
 //! 5. `Ended` is published.
 //! 6. The entry is released: the successor starts with the leftovers and inherits the slot, or the
@@ -13,7 +14,7 @@
 //! 7. Whoever waits for the end is told, and finds all of that done; the messages that nobody will
 //!    handle are dropped, and their callers told.
 //!
-//! Until 6 the key is marked as ending, so a successor can neither start nor publish before.
+//! From 4 on it is `parting.rs`. Until 6 the key is marked as ending, so a successor can neither start nor publish before.
 
 use std::{
     mem,
@@ -22,45 +23,46 @@ use std::{
     time::Duration,
 };
 
-use tracing::field::display;
-
 use super::{
     caller::because,
     context::{SessionContext, State},
     detached,
+    farewell::Farewell,
     items::Work,
-    panics::{drop_quietly, panic_message, quietly},
-    parcel::{Parcel, collect},
+    panics::{drop_quietly, panic_message},
+    parcel::collect,
+    parting::Parting,
     running::Agenda,
+    saving::Held,
     span::SessionSpan,
     task::Body,
     traits::Session,
-    vitals::Vitals,
 };
 use crate::{
     capacity::Permit,
     error::Unserved,
     event::{EndReason, Ended},
     moment::Moment,
-    registry::hub::Hub,
 };
 
 /// How a session comes to its end.
 #[derive(Debug)]
 pub(super) struct End {
-    reason: EndReason,
-    panic: Option<String>,
+    pub(super) reason: EndReason,
+    pub(super) panic: Option<String>,
     /// Replies made outside of the context are cut too. Where the actor ends by itself they go on
     /// without it, as they would in actix.
     cut_replies: bool,
     /// The thread is being torn down: there is no runtime any more.
-    aborted: bool,
+    pub(super) aborted: bool,
+    /// It leaves memory for the store, which has it.
+    pub(super) passivated: bool,
 }
 
 impl End {
     /// At rest, or `hard`: cut by the limits.
     pub(super) fn new(reason: EndReason, hard: bool) -> Self {
-        Self { reason, panic: None, cut_replies: hard, aborted: false }
+        Self { reason, panic: None, cut_replies: hard, aborted: false, passivated: false }
     }
 
     /// The session's own `ctx.stop()`.
@@ -69,12 +71,17 @@ impl End {
     }
 
     pub(super) fn panicked(panic: String) -> Self {
-        Self { reason: EndReason::Panicked, panic: Some(panic), cut_replies: false, aborted: false }
+        Self { panic: Some(panic), ..Self::new(EndReason::Panicked, false) }
     }
 
     /// The arbiter goes away, and everything on it.
     pub(super) fn aborted() -> Self {
         Self { aborted: true, ..Self::new(EndReason::Aborted, true) }
+    }
+
+    /// At rest, and the store has it.
+    pub(super) fn passivated() -> Self {
+        Self { passivated: true, ..Self::new(EndReason::Shutdown, false) }
     }
 
     /// Keeps the first panic; it outranks every other reason.
@@ -85,7 +92,7 @@ impl End {
         }
     }
 
-    fn unserved(&self) -> Unserved {
+    pub(super) fn unserved(&self) -> Unserved {
         Unserved::Ended { reason: self.reason, panic: self.panic.clone() }
     }
 }
@@ -100,9 +107,10 @@ pub(super) fn finish<A: Session>(mut body: Body<A>, mut end: End) {
         body.leave();
         body.ctx.lifecycle.drain(end.reason, None);
     }
+    let farewell = if body.ctx.locals.keeps { Farewell::of(&mut body, &end) } else { Farewell::nothing() };
     last_hooks(&mut body, &mut end);
-    let remains = dismantle(body, permit, &mut end);
-    settle(remains, end);
+    let (parting, span, held) = dismantle(body, permit, end, farewell.held);
+    farewell.store.settle(parting, span, held);
 }
 
 /// Step 1.
@@ -140,24 +148,16 @@ impl<A: Session> Body<A> {
     }
 }
 
-/// What is left when the actor is gone.
-struct Remains<A: Session> {
-    /// When it was over.
-    now: Moment,
-    vitals: Arc<Vitals>,
-    hub: Arc<Hub<A>>,
-    permit: Permit<A>,
-    span: SessionSpan,
-    mail: Vec<Parcel<A>>,
-    ended: Ended,
-    /// It once had nothing left to take.
-    seen_empty: bool,
-}
-
 /// Steps 2 and 3.
-fn dismantle<A: Session>(body: Body<A>, permit: Permit<A>, end: &mut End) -> Remains<A> {
+fn dismantle<A: Session>(
+    body: Body<A>,
+    permit: Permit<A>,
+    mut end: End,
+    mut held: Vec<Held>,
+) -> (Parting<A>, SessionSpan, Vec<Held>) {
     let now = body.ctx.locals.clock.now();
-    let in_flight = body.in_flight();
+    // What is held is made; it is not cut.
+    let in_flight = body.in_flight().saturating_sub(u32::try_from(held.len()).unwrap_or(u32::MAX));
     let idle = body.idle(now);
     let Body { act, ctx, agenda, span, seen_empty, .. } = body;
     let SessionContext { mailbox, vitals, locals, extras, .. } = ctx;
@@ -181,7 +181,7 @@ fn dismantle<A: Session>(body: Body<A>, permit: Permit<A>, end: &mut End) -> Rem
         let Some(mut replies) = replies.filter(|replies| !replies.is_empty()) else { return };
         // A thread that is being torn down has no runtime for them any more.
         if !end.aborted {
-            not_cut += replies.last_look(vitals.key());
+            not_cut += replies.last_look(vitals.key(), &mut held);
         }
         if end.cut_replies || replies.is_empty() {
             end.note_panic(drop_quietly(replies));
@@ -211,50 +211,5 @@ fn dismantle<A: Session>(body: Body<A>, permit: Permit<A>, end: &mut End) -> Rem
         dropped: 0,
         panic: end.panic.clone(),
     };
-    Remains { now, vitals, hub, permit, span, mail, ended, seen_empty }
-}
-
-/// Steps 4 to 7.
-fn settle<A: Session>(remains: Remains<A>, end: End) {
-    let Remains { now, vitals, hub, permit, span, mut mail, mut ended, seen_empty } = remains;
-    let mut lost: Vec<Parcel<A>> = Vec::new();
-    if !mail.is_empty() {
-        lost.extend(mail.extract_if(.., |parcel| parcel.is_abandoned()));
-    }
-    if !mail.is_empty() && !hub.has_successor(&vitals, &ended, seen_empty) {
-        lost.append(&mut mail);
-    }
-    ended.handed_over = mail.len() as u64;
-    ended.dropped = lost.len() as u64;
-    // A subscriber that panics must not keep the end from being published.
-    let _ = quietly(|| log(&span, &vitals, &ended));
-    hub.note_end(&ended);
-    let waiters = hub.journal.ended(now, &vitals, ended);
-    hub.release(&vitals, mail, permit);
-    // Whoever is told finds the slot free.
-    drop(waiters);
-    if lost.is_empty() {
-        return;
-    }
-    // Last of all, because it runs users' code, which may take its time, and nobody's key waits for it.
-    because(end.unserved(), || {
-        for parcel in lost {
-            let _ = drop_quietly(parcel);
-        }
-    });
-}
-
-fn log(span: &SessionSpan, vitals: &Vitals, ended: &Ended) {
-    let _entered = span.enter();
-    // Not twice: where the span is on, it has them.
-    let key = span.is_off().then(|| display(vitals.key()));
-    let id = span.is_off().then(|| display(vitals.id()));
-    let Ended { reason, age, idle, handled, cut, handed_over, dropped, panic } = ended;
-    if let Some(panic) = panic {
-        tracing::warn!(key, id, %reason, %panic, ?age, handled, cut, handed_over, dropped, "session ended");
-    } else if *cut > 0 || *dropped > 0 || *reason == EndReason::Evicted {
-        tracing::warn!(key, id, %reason, ?age, ?idle, handled, cut, handed_over, dropped, "session ended");
-    } else {
-        tracing::debug!(key, id, %reason, ?age, ?idle, handled, handed_over, "session ended");
-    }
+    (Parting { now, vitals, hub, permit, mail, ended, end, seen_empty }, span, held)
 }

@@ -160,14 +160,21 @@ fn hand_over<A, M>(
     M::Result: Send,
 {
     let kind = TypeId::of::<<A as Handler<M>>::Result>();
-    if kind == TypeId::of::<M::Result>() || kind == TypeId::of::<MessageResult<M>>() {
+    // What is behind the reply may have to be saved first: then it is relayed, whatever it is.
+    let held = tx.is_some() && ctx.holds_replies();
+    if held && kind != TypeId::of::<ResponseFuture<M::Result>>() {
+        relay_reply::<A, M>(response, ctx, tx, caller);
+    } else if kind == TypeId::of::<M::Result>() || kind == TypeId::of::<MessageResult<M>>() {
         response.handle(ctx, tx.take());
     } else if kind == TypeId::of::<ResponseFuture<M::Result>>() {
         let mut response = Some(response);
         let taken =
             (&mut response as &mut dyn Any).downcast_mut::<Option<ResponseFuture<M::Result>>>().and_then(Option::take);
         match (taken, response) {
-            (Some(future), _) => ctx.add_reply(Reply::future(future, tx.take(), caller.cloned(), ctx.origin())),
+            (Some(future), _) => {
+                let reply = Reply::future(future, tx.take(), caller.cloned(), ctx.origin());
+                ctx.add_reply(reply.held(held));
+            }
             (None, Some(response)) => response.handle(ctx, tx.take()),
             (None, None) => {}
         }
@@ -179,11 +186,24 @@ fn hand_over<A, M>(
         response.handle(ctx, tx.take());
         ctx.end_hand_over();
     } else {
-        let (relay, relayed) = oneshot::channel();
-        ctx.begin_hand_over(caller.cloned());
-        response.handle(ctx, Some(relay));
-        // If it spawned into the context, that piece is tracked already; the relay only forwards.
-        let tracked = ctx.end_hand_over();
-        ctx.relay(relayed, tx.take(), caller.cloned(), tracked);
+        relay_reply::<A, M>(response, ctx, tx, caller);
     }
+}
+
+fn relay_reply<A, M>(
+    response: <A as Handler<M>>::Result,
+    ctx: &mut SessionContext<A>,
+    tx: &mut Option<OneshotSender<M::Result>>,
+    caller: Option<&Caller>,
+) where
+    A: Session + Handler<M>,
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    let (relay, relayed) = oneshot::channel();
+    ctx.begin_hand_over(caller.cloned());
+    response.handle(ctx, Some(relay));
+    // If it spawned into the context, that piece is tracked already; the relay only forwards.
+    let tracked = ctx.end_hand_over();
+    ctx.relay(relayed, tx.take(), caller.cloned(), tracked);
 }

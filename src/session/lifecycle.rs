@@ -292,7 +292,8 @@ impl Lifecycle {
     }
 }
 
-fn earlier(a: Option<Moment>, b: Option<Moment>) -> Option<Moment> {
+/// `None` is never.
+pub(super) fn earlier(a: Option<Moment>, b: Option<Moment>) -> Option<Moment> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),

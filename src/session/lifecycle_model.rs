@@ -312,6 +312,7 @@ fn limits_beyond_the_end_of_the_clock_are_never() {
         max_busy: far,
         warn_before: Some(Duration::from_secs(1)),
         drain_timeout: far,
+        ..EffectiveLimits::default()
     };
     for busy in [false, true] {
         let load = Load { busy, at_rest: !busy };

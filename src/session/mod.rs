@@ -2,7 +2,7 @@
 //!
 //! Who uses whom: `lifecycle` (pure) <- `context` <- `task`, which is split by what a poll does:
 //! `running` (the actor's turn), `noting` (what has happened), `deciding` (what is due), `ending` (the
-//! order of an end).
+//! order of an end), `saving` (what a store is told).
 //! `envelope` is how messages are noticed, `replies` and `items` are the work in flight, `parcel`
 //! and `caller` are what makes a message survive its session, or its caller learn why not.
 //! `vitals`, with `wishes`, `holds` and `victim`, is all that other threads may touch.
@@ -17,6 +17,7 @@ mod deciding;
 mod detached;
 mod ending;
 mod envelope;
+mod farewell;
 pub(crate) mod hold;
 mod holds;
 pub(crate) mod inside;
@@ -27,8 +28,10 @@ mod lifecycle_model;
 mod noting;
 pub(crate) mod panics;
 pub(crate) mod parcel;
+mod parting;
 mod replies;
 mod running;
+mod saving;
 pub(crate) mod span;
 pub(crate) mod task;
 mod tracking;

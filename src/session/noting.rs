@@ -2,7 +2,7 @@
 //! did itself.
 
 use super::{task::Body, traits::Session, wishes::Wishes};
-use crate::{event::EndReason, moment::Moment};
+use crate::{checkpoint::Checkpoint, event::EndReason, moment::Moment};
 
 impl<A: Session> Body<A> {
     /// What was asked for from outside. True if something was.
@@ -22,11 +22,19 @@ impl<A: Session> Body<A> {
             // Not the instant of what the actor does after it, which may take its time.
             self.ctx.lifecycle.message(self.ctx.locals.clock.now());
         }
+        if wishes.has(Wishes::SAVE) {
+            self.ctx.saving().asked = true;
+        }
+        // Where there is a store, nobody has to end to make room.
+        let evicted = wishes.has(Wishes::EVICT);
+        if evicted && self.ctx.locals.keeps {
+            self.ctx.saving().evicted = true;
+        }
         self.forced = if wishes.has(Wishes::SHUTDOWN) {
             Some(EndReason::Shutdown)
         } else if wishes.has(Wishes::CLOSE) {
             Some(EndReason::Closed)
-        } else if wishes.has(Wishes::EVICT) {
+        } else if evicted && !self.ctx.locals.keeps {
             Some(EndReason::Evicted)
         } else {
             None
@@ -44,7 +52,9 @@ impl<A: Session> Body<A> {
         let progress = ctx.progress || holds.moved;
         let mut activity = ctx.activity || holds.counted;
         ctx.holding = holds.alive > 0;
-        if !(progress || activity || ctx.message_handled || ctx.limits_changed) {
+        // What the session's own clockwork does is seen only by looking.
+        let clockwork = ctx.locals.keeps && self.agenda.is_some() && ctx.ruling.limits.checkpoint != Checkpoint::End;
+        if !(progress || activity || ctx.message_handled || ctx.limits_changed || clockwork) {
             return false;
         }
         let now = *now.get_or_insert_with(|| ctx.locals.clock.now());
@@ -54,6 +64,8 @@ impl<A: Session> Body<A> {
             news = true;
             activity = true;
         }
+        let changed = ctx.locals.keeps && (activity || ctx.message_handled || ctx.limits_changed || clockwork);
+        let limits_changed = ctx.limits_changed;
         if activity {
             vitals.set_activity(ctx.lifecycle.activity(now));
         }
@@ -66,6 +78,12 @@ impl<A: Session> Body<A> {
         ctx.activity = false;
         ctx.message_handled = false;
         ctx.limits_changed = false;
+        if changed {
+            if limits_changed {
+                ctx.forget_saved();
+            }
+            news |= ctx.note_change(now);
+        }
         news
     }
 }

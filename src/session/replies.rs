@@ -22,6 +22,7 @@ use super::{
     caller::Caller,
     items::Work,
     panics::{drop_quietly, panic_message, quietly},
+    saving::Held,
 };
 use crate::{error::Unserved, key::SessionKey};
 
@@ -29,10 +30,11 @@ use crate::{error::Unserved, key::SessionKey};
 type Running = Pin<Box<dyn Future<Output = Made>>>;
 
 /// A reply that is done, one way or the other.
-#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Made {
     /// How its end counts.
     pub(crate) work: Work,
+    /// It has not left yet: what is behind it has to be saved first.
+    pub(super) held: Option<Held>,
     /// Whether there was one. Otherwise it panicked, or its sender was let go.
     answered: bool,
     panic: Option<String>,
@@ -92,12 +94,13 @@ impl Replies {
     }
 
     /// A last look when the actor is gone: what its hooks have answered, or taken with them, is
-    /// known only now. Returns how many tracked ones were answered.
-    pub(crate) fn last_look(&mut self, key: &SessionKey) -> u32 {
+    /// known only now. Returns how many tracked ones were answered; `held` gets those that have not left yet.
+    pub(super) fn last_look(&mut self, key: &SessionKey, held: &mut Vec<Held>) -> u32 {
         let mut cx = Context::from_waker(Waker::noop());
         let mut answered = 0;
-        while let Some(made) = self.poll_done(&mut cx) {
+        while let Some(mut made) = self.poll_done(&mut cx) {
             made.log(Some(key));
+            held.extend(made.held.take());
             answered += u32::from(made.answered && made.work != Work::Clockwork);
         }
         answered
@@ -129,6 +132,8 @@ pub(crate) struct Reply<T> {
     tx: Option<OneshotSender<T>>,
     caller: Option<Caller>,
     work: Work,
+    /// It does not leave when it is made.
+    held: bool,
 }
 
 impl<T: 'static> Reply<T> {
@@ -138,7 +143,7 @@ impl<T: 'static> Reply<T> {
         caller: Option<Caller>,
         work: Work,
     ) -> Self {
-        Self { source: Some(Source::Future(future)), tx, caller, work }
+        Self { source: Some(Source::Future(future)), tx, caller, work, held: false }
     }
 
     pub(crate) fn relay(
@@ -147,7 +152,13 @@ impl<T: 'static> Reply<T> {
         caller: Option<Caller>,
         work: Work,
     ) -> Self {
-        Self { source: Some(Source::Relay(relay)), tx, caller, work }
+        Self { source: Some(Source::Relay(relay)), tx, caller, work, held: false }
+    }
+
+    /// Whether it is given out with the piece of work, to leave when what is behind it is saved.
+    pub(super) fn held(mut self, held: bool) -> Self {
+        self.held = held;
+        self
     }
 
     /// How its end counts.
@@ -155,15 +166,19 @@ impl<T: 'static> Reply<T> {
         self.work
     }
 
-    /// Ready with whether there was a reply.
-    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+    /// Ready with whether there was a reply, and the reply itself if it is held.
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<(bool, Option<Held>)> {
         let reply = match &mut self.source {
             Some(Source::Future(future)) => Some(ready!(future.as_mut().poll(cx))),
             Some(Source::Relay(relay)) => ready!(Pin::new(relay).poll(cx)).ok(),
             None => None,
         };
         let answered = reply.is_some();
+        let mut held = None;
         match (reply, self.tx.take()) {
+            (Some(reply), Some(tx)) if self.held => {
+                held = Some(Held::new(Box::new(move || drop(tx.send(reply))), self.caller.clone()));
+            }
             (Some(reply), Some(tx)) => {
                 // Nobody there any more: the reply is dropped, as in actix.
                 let _ = tx.send(reply);
@@ -177,7 +192,7 @@ impl<T: 'static> Reply<T> {
             }
             (Some(_), None) => {}
         }
-        Poll::Ready(answered)
+        Poll::Ready((answered, held))
     }
 }
 
@@ -186,7 +201,7 @@ impl<T: 'static> Future for Reply<T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Made> {
         let this = self.get_mut();
-        let (answered, panic) = match catch_unwind(AssertUnwindSafe(|| this.poll_source(cx))) {
+        let ((answered, held), panic) = match catch_unwind(AssertUnwindSafe(|| this.poll_source(cx))) {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(answered)) => (answered, None),
             Err(payload) => {
@@ -194,12 +209,12 @@ impl<T: 'static> Future for Reply<T> {
                 if let Some(caller) = &this.caller {
                     caller.tell(Unserved::ReplyPanicked { panic: panic.clone() });
                 }
-                (false, Some(panic))
+                ((false, None), Some(panic))
             }
         };
         drop_quietly(this.source.take());
         this.tx = None;
-        Poll::Ready(Made { work: this.work, answered, panic })
+        Poll::Ready(Made { work: this.work, held, answered, panic })
     }
 }
 

@@ -282,10 +282,13 @@ impl<A: Session> Body<A> {
             if budget.is_spent() || !has_budget_remaining() {
                 return true;
             }
-            let Some(made) = extras.replies.poll_done(cx) else {
+            let Some(mut made) = extras.replies.poll_done(cx) else {
                 return false;
             };
             budget.step();
+            if let Some(held) = made.held.take() {
+                self.ctx.hold_reply(held);
+            }
             made.log(self.span.is_off().then(|| self.ctx.vitals.key()));
             self.ctx.end_work(made.work);
         }

@@ -13,11 +13,12 @@ use super::{
     items::Work,
     lifecycle::Load,
     replies::Reply,
+    saving::Held,
     traits::Session,
 };
 use crate::{
     limits::Limits,
-    policy::PolicyError,
+    policy::{PolicyError, PolicyPlace},
     registry::hub::Hub,
     rules::{AppliedRule, Ruling},
 };
@@ -67,12 +68,20 @@ impl<A: Session> SessionContext<A> {
         self.lifecycle.set_mode(mode);
     }
 
+    /// What applies to it.
+    pub(crate) fn ruling(&self) -> Arc<Ruling> {
+        Arc::clone(&self.ruling)
+    }
+
     pub(super) fn rule(&self, own: Option<&Limits>) -> Result<Arc<Ruling>, PolicyError> {
         let ruling = self.hub().ruling(self.vitals.key());
         match own {
             None => Ok(ruling),
             Some(own) => {
                 let limits = own.checked_over(&ruling.limits)?;
+                if !self.locals.keeps {
+                    limits.check_without_store(&PolicyPlace::Session)?;
+                }
                 Ok(Arc::new(Ruling { limits, rule: AppliedRule::Session }))
             }
         }
@@ -165,14 +174,18 @@ impl<A: Session> SessionContext<A> {
     ) {
         match relay.try_recv() {
             Ok(reply) => {
-                if let Some(tx) = tx {
+                let Some(tx) = tx else { return };
+                if self.holds_replies() {
+                    self.hold_reply(Held::new(Box::new(move || drop(tx.send(reply))), caller));
+                } else {
                     let _ = tx.send(reply);
                 }
             }
             Err(TryRecvError::Closed) => {}
             Err(TryRecvError::Empty) => {
                 let work = if tracked { Work::Clockwork } else { self.origin };
-                self.add_reply(Reply::relay(relay, tx, caller, work));
+                let held = self.holds_replies();
+                self.add_reply(Reply::relay(relay, tx, caller, work).held(held));
             }
         }
     }

@@ -66,7 +66,7 @@ pub(crate) struct Vitals {
     /// Until when an idle end was put off; 0 if it was not.
     extended: AtomicU64,
     key: SessionKey,
-    id: SessionId,
+    id: AtomicU64,
     /// `None` until the session starts.
     ruling: Mutex<Option<Arc<Ruling>>>,
 }
@@ -75,7 +75,7 @@ impl std::fmt::Debug for Vitals {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Vitals")
             .field("key", &self.key)
-            .field("id", &self.id)
+            .field("id", &self.id())
             .field("phase", &self.phase())
             .finish_non_exhaustive()
     }
@@ -85,7 +85,7 @@ impl Vitals {
     pub(crate) fn new(key: SessionKey, id: SessionId) -> Self {
         Self {
             key,
-            id,
+            id: AtomicU64::new(id.get()),
             waker: OnceLock::new(),
             ruling: Mutex::new(None),
             opened: AtomicU64::new(0),
@@ -111,7 +111,13 @@ impl Vitals {
     }
 
     pub(crate) fn id(&self) -> SessionId {
-        self.id
+        SessionId::new(self.id.load(Ordering::Relaxed))
+    }
+
+    /// It is an earlier session that comes back. Before it starts: nobody has seen an id until then.
+    pub(crate) fn resume(&self, id: SessionId, handled: u64) {
+        self.id.store(id.get(), Ordering::Relaxed);
+        self.handled.store(handled, Ordering::Relaxed);
     }
 
     pub(crate) fn phase(&self) -> VitalPhase {
@@ -207,10 +213,10 @@ impl Vitals {
 
     // ---- published by the task ----------------------------------------------------------------
 
-    pub(crate) fn set_started(&self, now: Moment, host: usize) {
-        self.opened.store(now.nanos(), Ordering::Relaxed);
+    pub(crate) fn set_started(&self, opened: Moment, last_activity: Moment, host: usize) {
+        self.opened.store(opened.nanos(), Ordering::Relaxed);
         // It may have been opened once more meanwhile.
-        self.touch(now);
+        self.touch(last_activity);
         self.host.store(u32::try_from(host).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 
@@ -325,7 +331,7 @@ impl Vitals {
         let since = |at| now.saturating_since(at);
         SessionInfo {
             key: self.key.clone(),
-            id: self.id,
+            id: self.id(),
             phase: match self.phase() {
                 VitalPhase::Draining | VitalPhase::Ended => Phase::Draining,
                 VitalPhase::Starting | VitalPhase::Active => Phase::Active,

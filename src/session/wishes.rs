@@ -15,6 +15,11 @@ impl Wishes {
     /// Its alarm has rung: a deadline may have come.
     pub(crate) const ALARM: Self = Self(32);
 
+    /// It is in memory while the store thinks that its time has come: what is there is not current.
+    pub(crate) const SAVE: Self = Self(64);
+    /// The store has answered.
+    pub(crate) const SAVED: Self = Self(128);
+
     pub(crate) fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }

@@ -123,7 +123,8 @@ fn changes_are_made_in_order(store: &impl Store) {
 fn a_batch_is_made_as_a_whole_or_not_at_all(store: &impl Store) {
     expect(store.commit(&[put("a", record(1, 1).ends_at(at(9)))]));
     // RFC 3339 cannot write the year.
-    let unwritable = record(3, 1).ends_at(at(400_000_000_000));
+    let mut unwritable = record(3, 1);
+    unwritable.last_activity = at(400_000_000_000);
     let refused = store.commit(&[remove("a", 1), put("b", record(2, 1).ends_at(at(5))), put("c", unwritable)]);
     assert!(matches!(refused, Err(StoreError::Unencodable(_))), "a batch that cannot be written: {refused:?}");
     assert_eq!((loaded(store, "a"), loaded(store, "b")), (Some(1), None), "what a refused batch left");

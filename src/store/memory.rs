@@ -22,6 +22,7 @@ use crate::{event::SessionId, key::SessionKey};
 #[derive(Clone, Default)]
 pub struct MemoryStore {
     shared: Arc<Shared>,
+    immediate: bool,
 }
 
 #[derive(Default)]
@@ -60,10 +61,17 @@ pub struct Faults {
 }
 
 impl MemoryStore {
-    /// An empty one.
+    /// An empty one, called on threads of its own, as one on disk is.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty one, called on the spot ([`Store::is_immediate`]): for tests with a paused clock. It must not be
+    /// stalled.
+    #[must_use]
+    pub fn immediate() -> Self {
+        Self { shared: Arc::default(), immediate: true }
     }
 
     /// Changes what goes wrong.
@@ -192,6 +200,10 @@ impl Store for MemoryStore {
         let mut content = self.content(|faults| faults.commit.clone())?;
         let next = content.next_id + 1 + count;
         Ok(mem::replace(&mut content.next_id, next - 1) + 1)
+    }
+
+    fn is_immediate(&self) -> bool {
+        self.immediate
     }
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use super::StoreError;
-use crate::{event::SessionId, key::SessionKey};
+use crate::{event::SessionId, key::SessionKey, limits::Limits};
 
 /// What is kept of a session: who it is, how old, and what its actor remembers.
 ///
@@ -32,6 +32,9 @@ pub struct Record {
     /// Messages handled so far.
     #[serde(default)]
     pub handled: u64,
+    /// What the session set itself with `ctx.set_limits`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
     /// What the actor gave.
     pub state: State,
 }
@@ -40,7 +43,7 @@ impl Record {
     /// A record of a session that never ends by itself and has handled nothing. Times are kept to the millisecond.
     pub fn new(session: SessionId, opened_at: SystemTime, state: State) -> Self {
         let opened_at = whole_millis(opened_at);
-        Self { session, opened_at, last_activity: opened_at, ends_at: None, handled: 0, state }
+        Self { session, opened_at, last_activity: opened_at, ends_at: None, handled: 0, limits: None, state }
     }
 
     /// With another last activity.
@@ -53,7 +56,8 @@ impl Record {
     /// With a deadline.
     #[must_use]
     pub fn ends_at(mut self, at: impl Into<Option<SystemTime>>) -> Self {
-        self.ends_at = at.into().map(whole_millis);
+        // Later than can be written is as good as never.
+        self.ends_at = at.into().filter(|at| millis(*at) <= LAST).map(whole_millis);
         self
     }
 
@@ -61,6 +65,13 @@ impl Record {
     #[must_use]
     pub fn handled(mut self, messages: u64) -> Self {
         self.handled = messages;
+        self
+    }
+
+    /// With limits of its own.
+    #[must_use]
+    pub fn limits(mut self, limits: impl Into<Option<Limits>>) -> Self {
+        self.limits = limits.into();
         self
     }
 
@@ -179,6 +190,7 @@ mod tests {
             .last_activity(at(1_700_000_060) + Duration::from_nanos(1_999_999))
             .ends_at(at(1_700_003_660))
             .handled(4)
+            .limits(Limits::new().max_age(None).idle_timeout(Duration::from_secs(90)))
     }
 
     #[test]
@@ -187,10 +199,10 @@ mod tests {
         let bytes = record().encode().unwrap();
         assert_eq!(
             String::from_utf8_lossy(&bytes),
-            r#"{"session":7,"opened_at":"2023-11-14T22:13:20Z","last_activity":"2023-11-14T22:14:20.001000000Z","ends_at":"2023-11-14T23:14:20Z","handled":4,"state":{"turns":3}}"#
+            r#"{"session":7,"opened_at":"2023-11-14T22:13:20Z","last_activity":"2023-11-14T22:14:20.001000000Z","ends_at":"2023-11-14T23:14:20Z","handled":4,"limits":{"idle_timeout":"1m 30s","max_age":"never"},"state":{"turns":3}}"#
         );
         let read = Record::decode(&key, &bytes).unwrap();
-        assert_eq!(read.encode().unwrap(), bytes);
+        assert_eq!(read, record());
         assert_eq!(read.state.read::<Old>(), Ok(Old { turns: 3 }));
     }
 

@@ -54,6 +54,7 @@ impl Limits {
             max_busy: limit(self.busy),
             warn_before: limit(self.warn),
             drain_timeout: limit(self.drain),
+            ..EffectiveLimits::default()
         }
     }
 }

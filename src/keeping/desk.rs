@@ -1,0 +1,224 @@
+//! The threads that call the store: one that writes, two that read.
+//!
+//! Threads of its own and not the runtime's blocking pool: a runtime that goes down waits for that, and a store may never
+//! answer. They end when the desk is closed and what was asked of them is done.
+
+use std::{
+    collections::HashMap,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Weak, mpsc},
+    thread,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use tokio::sync::mpsc as running;
+
+use crate::{
+    event::SessionId,
+    key::SessionKey,
+    session::panics::panic_message,
+    store::{Change, Record, Store, StoreError},
+};
+
+/// Changes in one batch.
+const BATCH: usize = 1024;
+const READERS: usize = 2;
+/// Between two attempts to make a removal that is owed.
+const OWED_AFTER: Duration = Duration::from_secs(1);
+
+type Read = Box<dyn FnOnce(&Asked) + Send>;
+type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+struct Write {
+    change: Change,
+    done: Done,
+}
+
+/// The store, as its threads use it.
+pub(super) struct Asked {
+    pub(super) store: Arc<dyn Store>,
+    /// Sessions that have ended, though their records could not be removed: as good as gone.
+    owed: Mutex<HashMap<SessionKey, SessionId>>,
+}
+
+impl Asked {
+    /// The record of a key, unless its session has ended. A store that panics is one that fails.
+    pub(super) fn load(&self, key: &SessionKey) -> Result<Option<Record>, StoreError> {
+        let record = self.call(|store| store.load(key))?;
+        let owed = self.owed.lock().get(key).copied();
+        Ok(record.filter(|record| Some(record.session) != owed))
+    }
+
+    pub(super) fn call<T>(&self, call: impl FnOnce(&dyn Store) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        catch_unwind(AssertUnwindSafe(|| call(&*self.store)))
+            .unwrap_or_else(|payload| Err(StoreError::Unavailable(format!("it panicked: {}", panic_message(payload)))))
+    }
+
+    fn commit(&self, changes: &[Change]) -> Result<(), StoreError> {
+        self.call(|store| store.commit(changes))
+    }
+}
+
+/// How the store is asked.
+pub(super) struct Desk {
+    /// Its threads have it, or, if the store is called on the spot, `immediate`.
+    asked: Weak<Asked>,
+    immediate: Option<Arc<Asked>>,
+    /// `None` once it is closed.
+    threads: Mutex<Option<Threads>>,
+    /// Ends when the last thread has.
+    running: tokio::sync::Mutex<Option<running::Receiver<()>>>,
+}
+
+struct Threads {
+    writes: mpsc::Sender<Write>,
+    reads: mpsc::Sender<Read>,
+}
+
+impl Desk {
+    /// # Errors
+    ///
+    /// If a thread cannot be started.
+    pub(super) fn open(store: Arc<dyn Store>) -> io::Result<Self> {
+        let immediate = store.is_immediate();
+        let asked = Arc::new(Asked { store, owed: Mutex::default() });
+        if immediate {
+            let weak = Arc::downgrade(&asked);
+            return Ok(Self { asked: weak, immediate: Some(asked), threads: Mutex::new(None), running: None.into() });
+        }
+        let (guard, running) = running::channel(1);
+        let (writes, to_write) = mpsc::channel();
+        let (reads, to_read) = mpsc::channel::<Read>();
+        let to_read = Arc::new(Mutex::new(to_read));
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            thread::Builder::new().name(format!("session-store-{name}")).spawn(run).map(drop)
+        };
+        let (writer, held) = (Arc::clone(&asked), guard.clone());
+        spawn(
+            "writer",
+            Box::new(move || {
+                write(&writer, &to_write);
+                drop((writer, held));
+            }),
+        )?;
+        for _ in 0..READERS {
+            let (reader, to_read, held) = (Arc::clone(&asked), Arc::clone(&to_read), guard.clone());
+            let run = move || {
+                loop {
+                    // Whoever waits for work holds the lock; the other waits for that.
+                    let next = to_read.lock().recv();
+                    let Ok(read) = next else { break };
+                    read(&reader);
+                }
+                drop((reader, held));
+            };
+            spawn("reader", Box::new(run))?;
+        }
+        let threads = Mutex::new(Some(Threads { writes, reads }));
+        Ok(Self { asked: Arc::downgrade(&asked), immediate: None, threads, running: Some(running).into() })
+    }
+
+    /// Lets a reader do this. Dropped undone if the desk is closed.
+    pub(super) fn read(&self, read: impl FnOnce(&Asked) + Send + 'static) {
+        if let Some(asked) = &self.immediate {
+            return read(asked);
+        }
+        if let Some(threads) = &*self.threads.lock() {
+            // A reader that panicked would be the last word of its kind; none does: what runs there is caught.
+            let _ = threads.reads.send(Box::new(move |asked| {
+                if let Err(payload) = catch_unwind(AssertUnwindSafe(|| read(asked))) {
+                    let _ = panic_message(payload);
+                }
+            }));
+        }
+    }
+
+    /// Makes a change, with others in one batch; `done` is told when it is durable, or why it was not made.
+    pub(super) fn write(&self, change: Change, done: impl FnOnce(Result<(), StoreError>) + Send + 'static) {
+        if let Some(asked) = &self.immediate {
+            return done(asked.commit(&[change]));
+        }
+        let write = Write { change, done: Box::new(done) };
+        let refused = match &*self.threads.lock() {
+            Some(threads) => threads.writes.send(write).err().map(|mpsc::SendError(write)| write),
+            None => Some(write),
+        };
+        if let Some(Write { done, .. }) = refused {
+            done(Err(StoreError::Unavailable("the registry is shut down".into())));
+        }
+    }
+
+    /// A session has ended and its record could not be removed: as good as gone, and removed when it can be.
+    pub(super) fn owe(&self, key: SessionKey, session: SessionId) {
+        let Some(asked) = self.asked.upgrade() else { return };
+        asked.owed.lock().insert(key.clone(), session);
+        drop(asked);
+        // Wakes the writer.
+        let asked = Weak::clone(&self.asked);
+        self.write(Change::Remove { key: key.clone(), session }, move |outcome| {
+            if let (Ok(()), Some(asked)) = (outcome, asked.upgrade()) {
+                asked.owed.lock().remove(&key);
+            }
+        });
+    }
+
+    /// Nothing more is asked; what was is done.
+    pub(super) fn close(&self) {
+        drop(self.threads.lock().take());
+    }
+
+    /// Its threads have let go of the store.
+    pub(super) async fn closed(&self) {
+        if let Some(running) = self.running.lock().await.as_mut() {
+            let _: Option<()> = running.recv().await;
+        }
+    }
+}
+
+/// The writer: everything that has come while it wrote is the next batch.
+fn write(asked: &Asked, writes: &mpsc::Receiver<Write>) {
+    loop {
+        let first = if asked.owed.lock().is_empty() {
+            writes.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected)
+        } else {
+            writes.recv_timeout(OWED_AFTER)
+        };
+        let first = match first {
+            Ok(first) => Some(first),
+            Err(mpsc::RecvTimeoutError::Timeout) => None,
+            Err(mpsc::RecvTimeoutError::Disconnected) => return,
+        };
+        let batch = first.into_iter().chain(std::iter::from_fn(|| writes.try_recv().ok())).take(BATCH);
+        let (mut changes, dones): (Vec<_>, Vec<_>) = batch.map(|Write { change, done }| (change, done)).unzip();
+        // Copied: who loads meanwhile must not find what has ended.
+        let owed: Vec<_> = asked.owed.lock().iter().map(|(key, session)| (key.clone(), *session)).collect();
+        let asked_for = changes.len();
+        changes.extend(owed.iter().map(|(key, session)| Change::Remove { key: key.clone(), session: *session }));
+
+        match asked.commit(&changes) {
+            Ok(()) => {
+                asked.owed.lock().retain(|key, session| !owed.contains(&(key.clone(), *session)));
+                dones.into_iter().for_each(|done| tell(done, Ok(())));
+            }
+            Err(error) => {
+                if error.is_transient() || asked_for == 1 {
+                    dones.into_iter().for_each(|done| tell(done, Err(error.clone())));
+                } else {
+                    // One of them cannot be made: the others must not suffer for it.
+                    for (change, done) in changes.iter().zip(dones) {
+                        tell(done, asked.commit(std::slice::from_ref(change)));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What is told may be anybody's code.
+fn tell(done: Done, outcome: Result<(), StoreError>) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| done(outcome))) {
+        let _ = panic_message(payload);
+    }
+}

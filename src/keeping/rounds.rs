@@ -1,0 +1,177 @@
+//! The rounds: whatever falls due in the store is ended when it does, also what fell due while nobody was there.
+//!
+//! One task, on the arbiter that started the registry. It asks the index of deadlines, never for all records; but after a
+//! change of policy, which may move any deadline, it goes through them once, a page at a time.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Weak, atomic::Ordering},
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep_until},
+};
+
+use super::resting::Looked;
+use crate::{
+    key::SessionKey,
+    moment::Moment,
+    policy::Mode,
+    registry::hub::Hub,
+    session::{Session, wishes::Wishes},
+};
+
+/// Sessions looked at together.
+const SLICE: usize = 256;
+/// After something went wrong, and for sessions that are in memory though the store thinks that they are due.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Until the registry is shut down. While it does, nothing is ended here any more, but starts still give up.
+pub(crate) async fn run<A: Session>(hub: Weak<Hub<A>>) {
+    let Some(news) = hub.upgrade().and_then(|hub| Some(Arc::clone(&hub.keeper.as_ref()?.news))) else { return };
+    let mut next = Some(Instant::now());
+    loop {
+        let gives_up = {
+            let Some(hub) = hub.upgrade().filter(|hub| !hub.shutdown.is_complete()) else { return };
+            let Some(keeper) = &hub.keeper else { return };
+            keeper.loads.next()
+        };
+        let at = [next, gives_up].into_iter().flatten().min();
+        tokio::select! {
+            () = until(at) => {}
+            () = news.notified() => next = Some(Instant::now()),
+        }
+        let Some(hub) = hub.upgrade().filter(|hub| !hub.shutdown.is_complete()) else { return };
+        let Some(keeper) = &hub.keeper else { return };
+        let now = Instant::now();
+        keeper.give_up(&hub, now);
+        if next.is_some_and(|next| next <= now) {
+            let rounds = async { if hub.shutdown.begun() { None } else { hub.make_rounds().await } };
+            next = rounds.await.map(|at| hub.clock.instant(at));
+        }
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl<A: Session> Hub<A> {
+    /// Ends what is due. Returns when to look again.
+    async fn make_rounds(self: &Arc<Self>) -> Option<Moment> {
+        let keeper = self.keeper.as_ref()?;
+        // From here on whoever saves something tells.
+        keeper.looks_at.store(u64::MAX, Ordering::Relaxed);
+        if self.mode() == Mode::Observe {
+            // Nothing is ended. A change of policy tells.
+            return None;
+        }
+        let sound = !keeper.reindex.swap(false, Ordering::Relaxed) || self.reindex().await;
+        if !sound {
+            keeper.reindex.store(true, Ordering::Relaxed);
+        }
+        let next = match self.end_due().await {
+            Some(next) if sound => next,
+            _ => self.clock.now().checked_add(AGAIN),
+        };
+        keeper.looks_at.store(next.map_or(u64::MAX, Moment::nanos), Ordering::Relaxed);
+        next
+    }
+
+    /// `None` if the store failed; otherwise when the next is due.
+    async fn end_due(self: &Arc<Self>) -> Option<Option<Moment>> {
+        let keeper = self.keeper.as_ref()?;
+        // In memory. The index still has them first.
+        let mut elsewhere = HashSet::new();
+        loop {
+            let until = self.clock.wall(self.clock.now());
+            let limit = SLICE + elsewhere.len();
+            let due = keeper.ask(move |asked| asked.call(|store| store.due(until, limit))).await;
+            let due = self.heard(due)?;
+            let due: Vec<_> = due.into_iter().map(|due| due.key).filter(|key| !elsewhere.contains(key)).collect();
+            if due.is_empty() {
+                break;
+            }
+            let looked = self.look_at(due).await?;
+            if looked.iter().all(|(_, looked)| matches!(looked, Looked::Failed)) {
+                return None;
+            }
+            for (key, looked) in looked {
+                match looked {
+                    Looked::Elsewhere => {
+                        // It has been active since it was saved: then it is saved with its new deadline.
+                        if let Some(vitals) = self.journal.find(key.as_str()) {
+                            vitals.wish(Wishes::SAVE);
+                        }
+                        elsewhere.insert(key);
+                    }
+                    // The others must not wait for it.
+                    Looked::Failed => drop(elsewhere.insert(key)),
+                    Looked::Rests | Looked::Ended(_) => {}
+                }
+            }
+        }
+        if !elsewhere.is_empty() {
+            return Some(self.clock.now().checked_add(AGAIN));
+        }
+        let next = keeper.ask(|asked| asked.call(|store| store.next_deadline())).await;
+        Some(self.heard(next)?.map(|at| self.clock.of_wall(at)))
+    }
+
+    /// Looks at every record, because its deadline may be another one now. False if the store failed.
+    async fn reindex(self: &Arc<Self>) -> bool {
+        let Some(keeper) = &self.keeper else { return true };
+        let mut after: Option<SessionKey> = None;
+        loop {
+            let from = after.clone();
+            let page = keeper.ask(move |asked| asked.call(|store| store.page(from.as_ref(), SLICE))).await;
+            let Some(page) = self.heard(page) else { return false };
+            let Some(last) = page.last() else { return true };
+            after = Some(last.key.clone());
+            let keys = page.into_iter().map(|entry| entry.key).collect();
+            match self.look_at(keys).await {
+                Some(looked) if !looked.iter().any(|(_, looked)| matches!(looked, Looked::Failed)) => {}
+                _ => return false,
+            }
+            if self.shutdown.begun() {
+                return true;
+            }
+        }
+    }
+
+    /// Looks at these, and waits for the outcome no longer than for any answer of the store's. `None` if that was not
+    /// enough.
+    async fn look_at(self: &Arc<Self>, keys: Vec<SessionKey>) -> Option<Vec<(SessionKey, Looked)>> {
+        let timeout = self.keeper.as_ref()?.timeout();
+        let looks: FuturesUnordered<_> = keys
+            .into_iter()
+            .map(|key| {
+                let (tell, told) = oneshot::channel();
+                self.look(&key, None, move |looked| drop(tell.send(looked)));
+                async move { (key, told.await.unwrap_or(Looked::Failed)) }
+            })
+            .collect();
+        tokio::time::timeout(timeout, looks.collect()).await.ok()
+    }
+
+    /// What the store said, if it said something of use.
+    fn heard<T>(&self, answer: Option<Result<T, crate::store::StoreError>>) -> Option<T> {
+        match answer {
+            Some(Ok(answer)) => Some(answer),
+            Some(Err(error)) => {
+                tracing::error!(%error, "the session store failed: what is due in it waits");
+                None
+            }
+            None => {
+                tracing::error!("the session store does not answer: what is due in it waits");
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Sessions that are kept in a store: they outlive memory and restarts, and nothing of it is lost or told twice.
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
+
+mod actor;
+mod checkpoints;
+mod passivation;
+mod restart;
