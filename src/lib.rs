@@ -55,6 +55,16 @@
 //!
 //! A session is busy, and then not idle, while a reply is pending, a [`Hold`] is alive or a `ctx.wait` runs.
 //!
+//! # Sessions that outlive memory and restarts
+//!
+//! With the feature `store` (`redb` for one in a file) and `RegistryBuilder::persist`, a session whose actor is
+//! `Persistent` is saved when it has rested for [`passivate_after`](Limits::passivate_after) and leaves memory; its key's
+//! next message brings it back before it is handled. Age and idle time go on, on the wall clock: what falls due in
+//! the store is ended there, without its hooks. A shutdown saves all. [`Checkpoint`] says what a crash may lose. An
+//! address leads to one stay in memory, as it leads to one incarnation: send by key, or keep a [`Hold`] as long as
+//! somebody has one. Only what is in memory counts for [`max_sessions`](Policy::max_sessions) and is listed; and
+//! [`OnFull::EvictIdle`] saves instead of ending.
+//!
 //! # Panics stay in their session
 //!
 //! This needs `panic = "unwind"`. With `panic = "abort"` a panic ends the process, as everywhere.

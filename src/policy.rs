@@ -83,7 +83,7 @@ pub enum OnFull {
     #[default]
     Reject,
     /// The session that has been idle longest and is not busy makes room; with none, it is
-    /// refused.
+    /// refused. Where sessions are kept in a store it is saved and leaves memory, otherwise it ends.
     EvictIdle,
 }
 

@@ -3,5 +3,6 @@
 
 mod actor;
 mod checkpoints;
+mod failures;
 mod passivation;
 mod restart;

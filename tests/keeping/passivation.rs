@@ -134,11 +134,12 @@ async fn opening_is_activity_also_of_one_that_comes_back() {
 async fn its_own_clockwork_is_saved_as_well_and_does_not_keep_it() {
     pause();
     let store = MemoryStore::immediate();
-    let registry = registry(limits(), store.clone());
+    // Between two ticks.
+    let registry = registry(limits().passivate_after(millis(9_500)), store.clone());
     registry.send("k", Do(|act, ctx| act.tick(ctx))).await.unwrap();
-    sleep(millis(10_500)).await;
+    sleep(secs(10)).await;
     assert_eq!(registry.len(), 0);
-    assert_eq!(registry.send("k", Look).await.unwrap(), [0; 10]);
+    assert_eq!(registry.send("k", Look).await.unwrap(), [0; 9]);
 }
 
 fn millis(millis: u64) -> std::time::Duration {

@@ -1,0 +1,161 @@
+//! What the store cannot do: nobody waits without end, nothing that it has is lost, and all of it is told.
+
+use session_actors::{
+    SendError, SessionKey, Unserved,
+    store::{MemoryStore, Store, StoreError},
+};
+use tokio::time::{pause, sleep, timeout};
+
+use crate::actor::*;
+
+fn down() -> Option<StoreError> {
+    Some(StoreError::Unavailable("unplugged".into()))
+}
+
+fn words<M>(refused: SendError<M>) -> String {
+    assert!(matches!(refused, SendError::Unserved { cause: Unserved::NotRestored { .. } }), "{refused:?}");
+    refused.to_string()
+}
+
+#[actix::test]
+async fn one_that_cannot_be_loaded_is_refused_and_kept() {
+    pause();
+    let store = MemoryStore::immediate();
+    let registry = registry(limits(), store.clone());
+    let mut watch = registry.watch();
+    registry.send("k", Give(1)).await.unwrap();
+    sleep(secs(11)).await;
+    events(&mut watch).await;
+    store.faults(|faults| faults.load = down());
+    let refused = words(registry.send("k", Give(2)).await.unwrap_err());
+    assert!(refused.contains("unplugged"), "{refused}");
+    assert_eq!(events(&mut watch).await, ["store_failed load k#2", "start_failed k#2"]);
+    assert_eq!(registry.stats().keys, 0);
+    store.faults(|faults| faults.load = None);
+    assert_eq!(registry.send("k", Give(3)).await.unwrap(), [1, 3]);
+}
+
+#[actix::test]
+async fn one_that_cannot_be_saved_stays_and_is_tried_again_later_and_later() {
+    pause();
+    let (store, lives) = (MemoryStore::immediate(), Lives::default());
+    let registry = registry_by(session_actors::Policy::new(limits()), store.clone(), &lives);
+    let mut watch = registry.watch();
+    registry.send("k", Give(1)).await.unwrap();
+    store.faults(|faults| faults.commit = Some(StoreError::Full("no space left on device".into())));
+    sleep(secs(20)).await;
+    assert_eq!((registry.len(), lives.made()), (1, 1));
+    let failures = events(&mut watch).await.iter().filter(|told| *told == "store_failed save k#1").count();
+    // After 0, 0.1, 0.3, 0.7, 1.5, 3.1 and 6.3 s.
+    assert_eq!(failures, 7);
+    assert_eq!(registry.send("k", Give(2)).await.unwrap(), [1, 2], "it serves");
+    store.faults(|faults| faults.commit = None);
+    sleep(secs(30)).await;
+    assert_eq!((registry.len(), store.count()), (0, Ok(1)));
+    assert_eq!(registry.send("k", Look).await.unwrap(), [1, 2]);
+}
+
+#[actix::test]
+async fn a_record_that_does_not_decode_is_set_aside_with_its_bytes() {
+    pause();
+    let store = MemoryStore::immediate();
+    let registry = registry(limits(), store.clone());
+    for damage in ["no json", "{}", r#"{"given":"no list"}"#] {
+        registry.send("k", Give(1)).await.unwrap();
+        sleep(secs(11)).await;
+        let key = SessionKey::new("k").unwrap();
+        let bytes = if damage.contains("given") {
+            let record = serde_json::to_string(&store.load(&key).unwrap().unwrap()).unwrap();
+            record.replace(r#"{"given":[1]}"#, damage)
+        } else {
+            damage.to_owned()
+        };
+        store.damage(&key, bytes.clone());
+        words(registry.send("k", Give(2)).await.unwrap_err());
+        let aside = store.set_aside(10).unwrap();
+        assert_eq!(aside.last().map(|aside| aside.bytes.clone()), Some(bytes.into_bytes()));
+        assert_eq!(store.count(), Ok(0));
+        assert_eq!(registry.send("k", Give(3)).await.unwrap(), [3], "the next begins anew");
+        registry.close("k").await.unwrap();
+    }
+    assert_eq!(store.set_aside(10).unwrap().len(), 3);
+}
+
+#[actix::test]
+async fn a_damaged_record_that_is_due_holds_up_nobody() {
+    pause();
+    let store = MemoryStore::immediate();
+    let registry = registry(limits(), store.clone());
+    for key in ["a", "b", "c"] {
+        registry.send(key, Give(1)).await.unwrap();
+    }
+    sleep(secs(11)).await;
+    store.damage(&SessionKey::new("a").unwrap(), "no json");
+    sleep(secs(50)).await;
+    assert_eq!((registry.stats().ended_in_store, store.count(), store.set_aside(9).unwrap().len()), (2, Ok(0), 1));
+}
+
+#[actix::test]
+async fn a_restore_that_panics_refuses_that_session_and_sets_its_record_aside() {
+    pause();
+    let store = MemoryStore::immediate();
+    let registry = registry(limits(), store.clone());
+    registry.send("k", Give(PANICS_WHEN_RESTORED)).await.unwrap();
+    sleep(secs(11)).await;
+    let refused = words(registry.send("k", Give(2)).await.unwrap_err());
+    assert!(refused.contains("cannot be restored"), "{refused}");
+    assert_eq!((store.set_aside(10).unwrap().len(), registry.stats().keys), (1, 0));
+    assert_eq!(registry.send("k", Give(3)).await.unwrap(), [3]);
+}
+
+#[actix::test]
+async fn a_shutdown_reports_what_could_not_be_saved() {
+    pause();
+    let store = MemoryStore::immediate();
+    let registry = registry(limits(), store.clone());
+    let mut watch = registry.watch();
+    registry.send("good", Give(1)).await.unwrap();
+    registry.send("bad", Give(PANICS_WHEN_SAVED)).await.unwrap();
+    let report = registry.shutdown(secs(5)).await.unwrap();
+    assert_eq!((report.drained, report.unsaved, report.unresponsive), (2, 1, 0));
+    let told = events(&mut watch).await;
+    assert!(told.contains(&"store_failed save bad#2".to_owned()) && told.contains(&"ended shutdown bad#2".to_owned()));
+    assert_eq!(store.count(), Ok(1));
+}
+
+#[actix::test]
+async fn an_end_that_cannot_be_recorded_is_an_end_and_recorded_later() {
+    let store = MemoryStore::new();
+    let registry = registry(limits().checkpoint(session_actors::Checkpoint::Always), store.clone());
+    registry.send("k", Give(1)).await.unwrap();
+    store.faults(|faults| faults.commit = down());
+    assert!(registry.close("k").await.is_some());
+    assert_eq!(store.count(), Ok(1));
+    // It counts as gone, though its record is there. The new one's reply is held until it is saved.
+    let fresh = actix::spawn(registry.send("k", Give(2)));
+    sleep(std::time::Duration::from_millis(50)).await;
+    store.faults(|faults| faults.commit = None);
+    assert_eq!(fresh.await.unwrap().unwrap(), [2]);
+}
+
+/// On threads, as it is with a disk that hangs.
+#[actix::test]
+async fn a_store_that_never_answers_hangs_nobody() {
+    let store = MemoryStore::new();
+    let registry = registry(limits().checkpoint(session_actors::Checkpoint::Always), store.clone());
+    registry.send("k", Give(1)).await.unwrap();
+    registry.send("l", Give(1)).await.unwrap();
+    store.faults(|faults| faults.stalled = true);
+    let all = async {
+        let (load, save, close) = (registry.send("new", Give(1)), registry.send("k", Give(2)), registry.close("l"));
+        let (load, save, close) = tokio::join!(load, save, close);
+        let refused = words(load.unwrap_err());
+        assert!(refused.contains("has not answered for 2s"), "{refused}");
+        assert!(save.unwrap_err().to_string().contains("could not be saved"));
+        assert!(close.is_some());
+        registry.shutdown(secs(1)).await.unwrap()
+    };
+    let report = timeout(secs(20), all).await.expect("somebody hangs");
+    assert_eq!((report.unsaved, report.unresponsive), (1, 0));
+    store.faults(|faults| faults.stalled = false);
+}
