@@ -11,20 +11,20 @@
 
 use std::{
     cell::{Cell, RefCell},
-    future::pending,
     rc::{Rc, Weak},
     sync::Arc,
     time::Duration,
 };
 
-use tokio::{
-    sync::Notify,
-    task::yield_now,
-    time::{Instant, sleep_until},
-};
+use tokio::{sync::Notify, task::yield_now, time::Instant};
 
 use self::wheel::{Entry, Place, Step, Wheel};
-use crate::{clock::Clock, moment::Moment, session::vitals::Vitals, session::wishes::Wishes};
+use crate::{
+    clock::{Clock, until},
+    moment::Moment,
+    session::vitals::Vitals,
+    session::wishes::Wishes,
+};
 
 mod wheel;
 
@@ -168,12 +168,5 @@ async fn drive(weak: Weak<Alarms>, news: Rc<Notify>) {
                 yield_now().await;
             }
         }
-    }
-}
-
-async fn until(at: Option<Instant>) {
-    match at {
-        Some(at) => sleep_until(at).await,
-        None => pending().await,
     }
 }

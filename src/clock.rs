@@ -7,9 +7,12 @@
 //!
 //! Moments are counted from 1970, so that what a stored session remembers of an earlier run is one as well.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    future::pending,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::moment::Moment;
 
@@ -72,6 +75,14 @@ impl Clock {
     /// an earlier run, and of another that was started in the same millisecond.
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch
+    }
+}
+
+/// Resolves at this instant; `None` is never.
+pub(crate) async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => pending().await,
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::sync::mpsc as running;
 use crate::{
     event::SessionId,
     key::SessionKey,
-    session::panics::panic_message,
+    session::panics::{panic_message, quietly},
     store::{Change, Record, Store, StoreError},
 };
 
@@ -127,11 +127,7 @@ impl Desk {
         }
         if let Some(threads) = &*self.threads.lock() {
             // A reader that panicked would be the last word of its kind; none does: what runs there is caught.
-            let _ = threads.reads.send(Box::new(move |asked| {
-                if let Err(payload) = catch_unwind(AssertUnwindSafe(|| read(asked))) {
-                    let _ = panic_message(payload);
-                }
-            }));
+            let _ = threads.reads.send(Box::new(move |asked| drop(quietly(|| read(asked)))));
         }
     }
 
@@ -218,7 +214,5 @@ fn write(asked: &Asked, writes: &mpsc::Receiver<Write>) {
 
 /// What is told may be anybody's code.
 fn tell(done: Done, outcome: Result<(), StoreError>) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| done(outcome))) {
-        let _ = panic_message(payload);
-    }
+    let _ = quietly(|| done(outcome));
 }

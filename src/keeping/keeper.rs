@@ -112,10 +112,7 @@ impl<A: Session> Keeper<A> {
         figures: Figures,
         done: impl FnOnce(Result<(), String>) + Send + 'static,
     ) {
-        let own = figures.limits.as_ref();
-        let ruling = hub.ruling(vitals.key());
-        let limits = own.map_or(ruling.limits, |own| own.over(&ruling.limits));
-        let ends_at = figures.end(&limits).map(|(at, _)| at);
+        let ends_at = figures.end(&hub.limits_in_store(vitals.key(), &figures)).map(|(at, _)| at);
         let record = record(&hub.clock, vitals.id(), snapshot.0, &figures, ends_at);
         let hub = Arc::clone(hub);
         self.desk.write(Change::Put { key: vitals.key().clone(), record }, move |outcome| {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{Figures, Keeper, Memory, Remembered, Snapshot};
 use crate::{
@@ -26,33 +26,38 @@ use crate::{
 type Slot<A> = Mutex<Option<Box<Start<A>>>>;
 
 /// The starts that wait, in the order in which they give up.
-pub(super) struct Loads<A: Session>(Mutex<VecDeque<(Instant, Weak<Slot<A>>)>>);
+pub(super) struct Loads<A: Session> {
+    waiting: Mutex<VecDeque<(Instant, Weak<Slot<A>>)>>,
+    /// Tells whoever watches their time that there is a first one.
+    pub(super) begin: Arc<Notify>,
+}
 
 impl<A: Session> Default for Loads<A> {
     fn default() -> Self {
-        Self(Mutex::default())
+        Self { waiting: Mutex::default(), begin: Arc::default() }
     }
 }
 
 impl<A: Session> Loads<A> {
-    /// True if it is the first of all.
-    fn add(&self, until: Instant, slot: &Arc<Slot<A>>) -> bool {
-        let mut waiting = self.0.lock();
+    fn add(&self, until: Instant, slot: &Arc<Slot<A>>) {
+        let mut waiting = self.waiting.lock();
         while waiting.front().is_some_and(|(_, slot)| slot.strong_count() == 0) {
             waiting.pop_front();
         }
         waiting.push_back((until, Arc::downgrade(slot)));
-        waiting.len() == 1
+        if waiting.len() == 1 {
+            self.begin.notify_one();
+        }
     }
 
     /// When the first gives up.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.0.lock().front().map(|(until, _)| *until)
+        self.waiting.lock().front().map(|(until, _)| *until)
     }
 
     /// Those whose time is over.
     pub(super) fn overdue(&self, now: Instant) -> Vec<Start<A>> {
-        let mut waiting = self.0.lock();
+        let mut waiting = self.waiting.lock();
         let over = waiting.iter().take_while(|(until, _)| *until <= now).count();
         let over: Vec<_> = waiting.drain(..over).collect();
         drop(waiting);
@@ -65,9 +70,7 @@ impl<A: Session> Keeper<A> {
     pub(crate) fn load(&self, hub: &Arc<Hub<A>>, mut start: Box<Start<A>>) {
         let Some(key) = start.key().cloned() else { return };
         let slot: Arc<Slot<A>> = Arc::new(Mutex::new(Some(start)));
-        if self.loads.add(Instant::now() + self.timeout(), &slot) {
-            self.news.notify_one();
-        }
+        self.loads.add(Instant::now() + self.timeout(), &slot);
         let hub = Arc::clone(hub);
         self.desk.read(move |asked| {
             let loaded = asked.load(&key);
@@ -81,9 +84,12 @@ impl<A: Session> Keeper<A> {
 
     /// Gives up on starts that have waited too long.
     pub(super) fn give_up(&self, hub: &Hub<A>, now: Instant) {
-        for start in self.loads.overdue(now) {
+        for mut start in self.loads.overdue(now) {
             let error = format!("it has not answered for {}", humantime::format_duration(self.timeout()));
-            hub.not_loaded(start, error);
+            if let Some((key, id)) = start.identity() {
+                hub.store_failed(&key, id, StoreTask::Load, &error);
+            }
+            start.fail(Unserved::NotRestored { error });
         }
     }
 }
@@ -102,10 +108,10 @@ impl<A: Session> Hub<A> {
                 return Self::dispatch(self, start);
             }
             Err(error) => {
-                if let (StoreError::Undecodable { why, .. }, Some(keeper)) = (&error, &self.keeper) {
-                    keeper.set_aside(key, why.clone());
+                if let Some((key, id)) = start.identity() {
+                    self.load_failed(&key, id, &error);
                 }
-                return self.not_loaded(*start, error.to_string());
+                return start.fail(Unserved::NotRestored { error: error.to_string() });
             }
         };
         let now = self.clock.now();
@@ -159,11 +165,12 @@ impl<A: Session> Hub<A> {
         Some(ended(figures, reason, now))
     }
 
-    fn not_loaded(&self, mut start: Start<A>, error: String) {
-        if let Some((key, id)) = start.identity() {
-            self.store_failed(&key, id, StoreTask::Load, &error);
+    /// Says that a record could not be had. One that cannot be read goes out of the way.
+    pub(super) fn load_failed(&self, key: &SessionKey, id: SessionId, error: &StoreError) {
+        if let (StoreError::Undecodable { why, .. }, Some(keeper)) = (error, &self.keeper) {
+            keeper.set_aside(key, why.clone());
         }
-        start.fail(Unserved::NotRestored { error });
+        self.store_failed(key, id, StoreTask::Load, &error.to_string());
     }
 }
 

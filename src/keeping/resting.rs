@@ -13,8 +13,8 @@ use crate::{
     key::SessionKey,
     limits::EffectiveLimits,
     registry::{Closing, hub::Hub},
-    session::{Session, vitals::Vitals, wishes::Wishes},
-    store::{Change, StoreError},
+    session::Session,
+    store::Change,
 };
 
 /// Between two looks at a key that is on its way from one place to the other.
@@ -56,11 +56,8 @@ impl<A: Session> Hub<A> {
                     return done(Looked::Rests);
                 }
                 Err(error) => {
-                    if let (StoreError::Undecodable { why, .. }, Some(keeper)) = (&error, &hub.keeper) {
-                        keeper.set_aside(&key, why.clone());
-                    }
                     // Whose it was is not known.
-                    hub.store_failed(&key, SessionId::new(0), StoreTask::Load, &error.to_string());
+                    hub.load_failed(&key, SessionId::new(0), &error);
                     drop(sealed);
                     return done(Looked::Failed);
                 }
@@ -104,15 +101,6 @@ impl<A: Session> Hub<A> {
     pub(super) fn limits_in_store(&self, key: &SessionKey, figures: &super::Figures) -> EffectiveLimits {
         let ruling = self.ruling(key);
         figures.limits.as_ref().map_or(ruling.limits, |own| own.over(&ruling.limits))
-    }
-
-    /// The way to the end of a session in memory, if there is one.
-    fn close_in_memory(&self, key: &SessionKey) -> Option<oneshot::Receiver<Ended>> {
-        let routed = self.directory.with(key.as_str(), |route| Arc::clone(&route.vitals));
-        let vitals: Arc<Vitals> = routed.or_else(|| self.journal.find(key.as_str()))?;
-        let ended = self.journal.await_end(&vitals);
-        vitals.wish(Wishes::CLOSE);
-        Some(ended)
     }
 }
 
@@ -167,7 +155,7 @@ enum Step {
 
 impl Step {
     fn begin<A: Session>(hub: &Arc<Hub<A>>, key: &SessionKey) -> Self {
-        match hub.close_in_memory(key) {
+        match hub.close_in_memory(key.as_str()) {
             Some(ended) => Self::InMemory(ended),
             None => {
                 let (tell, told) = oneshot::channel();

@@ -10,13 +10,11 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use tokio::{
-    sync::oneshot,
-    time::{Instant, sleep_until},
-};
+use tokio::{sync::oneshot, time::Instant};
 
 use super::resting::Looked;
 use crate::{
+    clock::until,
     key::SessionKey,
     moment::Moment,
     policy::Mode,
@@ -31,7 +29,11 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// Until the registry is shut down. While it does, nothing is ended here any more, but starts still give up.
 pub(crate) async fn run<A: Session>(hub: Weak<Hub<A>>) {
-    let Some(news) = hub.upgrade().and_then(|hub| Some(Arc::clone(&hub.keeper.as_ref()?.news))) else { return };
+    let told = |hub: Arc<Hub<A>>| {
+        let keeper = hub.keeper.as_ref()?;
+        Some((Arc::clone(&keeper.news), Arc::clone(&keeper.loads.begin)))
+    };
+    let Some((news, loads)) = hub.upgrade().and_then(told) else { return };
     let mut next = Some(Instant::now());
     loop {
         let gives_up = {
@@ -39,9 +41,9 @@ pub(crate) async fn run<A: Session>(hub: Weak<Hub<A>>) {
             let Some(keeper) = &hub.keeper else { return };
             keeper.loads.next()
         };
-        let at = [next, gives_up].into_iter().flatten().min();
         tokio::select! {
-            () = until(at) => {}
+            () = until([next, gives_up].into_iter().flatten().min()) => {}
+            () = loads.notified() => {}
             () = news.notified() => next = Some(Instant::now()),
         }
         let Some(hub) = hub.upgrade().filter(|hub| !hub.shutdown.is_complete()) else { return };
@@ -49,16 +51,9 @@ pub(crate) async fn run<A: Session>(hub: Weak<Hub<A>>) {
         let now = Instant::now();
         keeper.give_up(&hub, now);
         if next.is_some_and(|next| next <= now) {
-            let rounds = async { if hub.shutdown.begun() { None } else { hub.make_rounds().await } };
-            next = rounds.await.map(|at| hub.clock.instant(at));
+            let looks_at = if hub.shutdown.begun() { None } else { hub.make_rounds().await };
+            next = looks_at.map(|at| hub.clock.instant(at));
         }
-    }
-}
-
-async fn until(at: Option<Instant>) {
-    match at {
-        Some(at) => sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::Instant;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::hub::Hub;
 use crate::{
@@ -77,6 +77,17 @@ impl<A: Session> Hub<A> {
             }
         }
         self.has_gone(vitals);
+    }
+
+    /// Asks the session of a key to end, if there is one in memory. Resolves when it has.
+    pub(crate) fn close_in_memory(&self, key: &str) -> Option<oneshot::Receiver<Ended>> {
+        let routed = self.directory.with(key, |route| Arc::clone(&route.vitals));
+        let vitals = routed.or_else(|| self.journal.find(key))?;
+        // The waiter first: on its own thread the session may have ended before this one got to wait for it. Asked
+        // also if only the journal knew it: it may have been opened in between, and what drains keeps its reason.
+        let ended = self.journal.await_end(&vitals);
+        vitals.wish(Wishes::CLOSE);
+        Some(ended)
     }
 
     /// A permit was dropped.

@@ -11,6 +11,8 @@ use std::{
 };
 
 use super::hub::Hub;
+#[cfg(feature = "store")]
+use crate::directory::Released;
 use crate::{
     capacity::{Full, Permit, Queued},
     directory::{Opened, Route},
@@ -41,11 +43,7 @@ impl<A: Session> Hub<A> {
                 return Err(OpenError::ShuttingDown);
             }
         };
-        let victim = match self.rules().policy.get_on_full() {
-            OnFull::EvictIdle if !over => self.choose_victim(),
-            OnFull::EvictIdle | OnFull::Reject => None,
-        };
-        let Some(victim) = victim else {
+        let Some(victim) = self.make_room(over) else {
             start.forget();
             // While this looked for somebody, another newcomer may have taken its promise for its own.
             self.relieve();
@@ -106,20 +104,25 @@ impl<A: Session> Hub<A> {
     /// session does not have.
     #[cfg(feature = "store")]
     pub(crate) fn unseal(self: &Arc<Self>, key: &SessionKey) {
-        let crate::directory::Released::Successor(mut start) = self.directory.release(key) else { return };
+        let Released::Successor(mut start) = self.directory.release(key) else { return };
         match self.capacity.take() {
             Ok(()) => {
                 start.grant(Permit::new(Arc::clone(self)));
                 Self::dispatch(self, start);
             }
             Err(Full::Closed) => start.fail(Unserved::NoRoom),
-            Err(Full::AtLimit { over, .. }) => {
-                let evicts = !over && self.rules().policy.get_on_full() == OnFull::EvictIdle;
-                match evicts.then(|| self.choose_victim()).flatten() {
-                    Some(victim) => self.wait_for(&victim, start),
-                    None => start.fail(Unserved::NoRoom),
-                }
-            }
+            Err(Full::AtLimit { over, .. }) => match self.make_room(over) {
+                Some(victim) => self.wait_for(&victim, start),
+                None => start.fail(Unserved::NoRoom),
+            },
+        }
+    }
+
+    /// Who goes for a newcomer, if the policy wants somebody to. `over`: a slot that is freed makes no room.
+    fn make_room(self: &Arc<Self>, over: bool) -> Option<Arc<Vitals>> {
+        match self.rules().policy.get_on_full() {
+            OnFull::EvictIdle if !over => self.choose_victim(),
+            OnFull::EvictIdle | OnFull::Reject => None,
         }
     }
 

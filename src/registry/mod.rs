@@ -215,15 +215,7 @@ impl<A: Session> SessionRegistry<A> {
         if let Some(keeper) = &hub.keeper {
             return key.into_key().map_or_else(|_| Closing::new(None), |key| keeper.close(hub, key));
         }
-        let routed = hub.directory.with(key.as_str(), |route| Arc::clone(&route.vitals));
-        let vitals = routed.or_else(|| hub.journal.find(key.as_str()));
-        Closing::new(vitals.map(|vitals| {
-            // The waiter first: on its own thread the session may have ended before this one got to wait for it. Asked
-            // also if only the journal knew it: it may have been opened in between, and what drains keeps its reason.
-            let ended = hub.journal.await_end(&vitals);
-            vitals.wish(Wishes::CLOSE);
-            ended
-        }))
+        Closing::new(hub.close_in_memory(key.as_str()))
     }
 
     // ---- what there is ------------------------------------------------------------------------

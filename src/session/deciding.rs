@@ -10,11 +10,11 @@ use futures_core::Stream;
 
 use super::{
     ending::End,
-    lifecycle::{Action, Load},
+    lifecycle::{Action, Load, earlier},
     saving::Kept,
     task::Body,
     traits::{Expiry, Session, Warning},
-    vitals::VitalPhase,
+    vitals::{VitalPhase, Vitals},
 };
 use crate::{event::EndReason, event::EventKind, moment::Moment};
 
@@ -115,13 +115,30 @@ impl<A: Session> Body<A> {
             }
             Expiry::Extend(_) | Expiry::End => {}
         }
-        let ctx = &mut self.ctx;
-        // The hook itself may have touched the session, stopped it, or ended a piece of work.
-        if ctx.activity || ctx.is_stopping() || ctx.vitals.holds().has_counted_end() {
+        if taken.is_some() || self.has_leftovers() || !self.departs(cx, taken, |_| true) {
             return false;
         }
-        let leftovers = self.agenda.as_ref().is_some_and(|agenda| !agenda.leftovers.is_empty());
-        if taken.is_some() || leftovers {
+        let until = self.drain_until(now);
+        self.ctx.lifecycle.drain(EndReason::IdleTimeout, until);
+        self.ctx.holding = self.ctx.vitals.holds().alive() > 0;
+        true
+    }
+
+    /// Mail of its predecessor's waits.
+    pub(super) fn has_leftovers(&self) -> bool {
+        self.agenda.as_ref().is_some_and(|agenda| !agenda.leftovers.is_empty())
+    }
+
+    /// Leaves the directory at rest, unless somebody has come in at the last moment, or `may` says no under the lock.
+    pub(super) fn departs(
+        &mut self,
+        cx: &mut Context<'_>,
+        taken: &mut Option<Envelope<A>>,
+        may: impl FnOnce(&Vitals) -> bool,
+    ) -> bool {
+        let ctx = &mut self.ctx;
+        // A hook may have touched the session, stopped it, or ended a piece of work.
+        if ctx.activity || ctx.is_stopping() || ctx.vitals.holds().has_counted_end() {
             return false;
         }
         // Under the entry lock nobody can come in through the registry, so what is seen now is
@@ -133,14 +150,11 @@ impl<A: Session> Body<A> {
                 *taken = Some(envelope);
                 return false;
             }
-            vitals.last_activity() <= known && !vitals.holds().has_counted_end()
+            vitals.last_activity() <= known && !vitals.holds().has_counted_end() && may(vitals)
         });
         let Some(route) = route else { return false };
         drop(route);
-        let until = self.drain_until(now);
         self.ctx.vitals.set_phase(VitalPhase::Draining);
-        self.ctx.lifecycle.drain(EndReason::IdleTimeout, until);
-        self.ctx.holding = self.ctx.vitals.holds().alive() > 0;
         true
     }
 
@@ -205,10 +219,7 @@ impl<A: Session> Body<A> {
     pub(super) fn wake_at(&self) -> Option<Moment> {
         let limits = &self.ctx.ruling.limits;
         let at = self.ctx.lifecycle.wake_at(self.ctx.load(false), limits);
-        match self.keep_at() {
-            None => at,
-            Some(keep_at) => Some(at.map_or(keep_at, |at| at.min(keep_at))),
-        }
+        earlier(at, self.keep_at())
     }
 
     fn publish(&self, now: Moment, kind: EventKind) {

@@ -6,7 +6,7 @@
 
 use std::{pin::pin, sync::Arc};
 
-use super::{caller::because, panics::drop_quietly, replies::Replies, saving::Held, traits::Session};
+use super::{caller::because, held::Held, panics::drop_quietly, replies::Replies, traits::Session};
 use crate::{error::Unserved, key::SessionKey, registry::hub::Hub};
 
 /// What goes on, until it is dropped; counted by the capacity.

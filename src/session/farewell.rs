@@ -11,9 +11,10 @@ use tokio::sync::oneshot;
 use super::{
     caller::because,
     ending::End,
+    held::Held,
     panics::{drop_quietly, panic_message},
     parting::{Fate, Parting, Pending},
-    saving::Held,
+    saving::NO_ANSWER,
     span::SessionSpan,
     task::Body,
     traits::Session,
@@ -89,61 +90,54 @@ impl Farewell {
 impl Store {
     /// Tells the store, and concludes when it has answered.
     pub(super) fn settle<A: Session>(self, parting: Parting<A>, span: SessionSpan, held: Vec<Held>) {
-        let hub = Arc::clone(&parting.hub);
-        let vitals = Arc::clone(&parting.vitals);
-        let Some(keeper) = &hub.keeper else { return parting.conclude(Some(&span), Fate::Removed) };
-        let (tell, told) = oneshot::channel();
-        let aborted = parting.end.aborted;
-        let because_of = parting.end.unserved();
-        let no_answer = || "the store has not answered in time".to_owned();
-        let (good, bad): (Fate, fn(String, bool) -> Fate) = match &self {
+        let (put, before) = match self {
+            Self::Save { snapshot, figures, before } => (Some((snapshot, figures)), before),
+            Self::Forget => (None, true),
             Self::Nothing | Self::Current | Self::Lost { .. } => {
-                let kept = match self {
+                let fate = match self {
                     Self::Current => Fate::Saved,
                     Self::Lost { error, before } => Fate::Lost { error, before },
                     _ => Fate::Removed,
                 };
                 held.into_iter().for_each(Held::deliver);
-                return parting.conclude(Some(&span), kept);
+                return parting.conclude(Some(&span), fate);
             }
-            Self::Forget => (Fate::Removed, |error, _| Fate::Remains { error }),
-            Self::Save { .. } => (Fate::Saved, |error, before| Fate::Lost { error, before }),
         };
-        let before = matches!(self, Self::Save { before: true, .. });
-        let pending = Pending::new(parting, bad(no_answer(), before));
+        let saves = put.is_some();
+        let fate = move |outcome: Result<(), String>| match outcome {
+            Ok(()) if saves => Fate::Saved,
+            Ok(()) => Fate::Removed,
+            Err(error) if saves => Fate::Lost { error, before },
+            Err(error) => Fate::Remains { error },
+        };
+        let (hub, vitals) = (Arc::clone(&parting.hub), Arc::clone(&parting.vitals));
+        let Some(keeper) = &hub.keeper else { return parting.conclude(Some(&span), Fate::Removed) };
+        let (aborted, why) = (parting.end.aborted, parting.end.unserved());
+        let pending = Pending::new(parting, fate(Err(NO_ANSWER.to_owned())));
+        let tell = |done: Done| match put {
+            Some((snapshot, figures)) => keeper.save(&hub, &vitals, snapshot, figures, done),
+            None => keeper.forget(&vitals, done),
+        };
         if aborted {
             // There is no runtime any more: whoever hears the answer concludes.
-            because(because_of, || drop(drop_quietly(held)));
-            let done = move |outcome: Result<(), String>| match outcome {
-                Ok(()) => pending.heard(None, good),
-                Err(error) => pending.heard(None, bad(error, before)),
-            };
-            return match self {
-                Self::Save { snapshot, figures, .. } => keeper.save(&hub, &vitals, snapshot, figures, done),
-                _ => keeper.forget(&vitals, done),
-            };
+            because(why, || drop(drop_quietly(held)));
+            return tell(Box::new(move |outcome| pending.heard(None, fate(outcome))));
         }
-        let done = move |outcome: Result<(), String>| drop(tell.send(outcome));
-        match self {
-            Self::Save { snapshot, figures, .. } => keeper.save(&hub, &vitals, snapshot, figures, done),
-            _ => keeper.forget(&vitals, done),
-        }
+        let (answer, answered) = oneshot::channel();
+        tell(Box::new(move |outcome| drop(answer.send(outcome))));
         let timeout = keeper.timeout();
         actix::spawn(async move {
-            match tokio::time::timeout(timeout, told).await {
-                Ok(Ok(Ok(()))) => {
-                    held.into_iter().for_each(Held::deliver);
-                    pending.heard(Some(&span), good);
-                }
-                Ok(Ok(Err(error))) => {
-                    held.into_iter().for_each(|held| held.fail(&error));
-                    pending.heard(Some(&span), bad(error, before));
-                }
-                Ok(Err(_)) | Err(_) => {
-                    held.into_iter().for_each(|held| held.fail("the store has not answered in time"));
-                    pending.unheard(Some(&span));
+            let answer = tokio::time::timeout(timeout, answered).await.ok().and_then(Result::ok);
+            let outcome = answer.unwrap_or_else(|| Err(NO_ANSWER.to_owned()));
+            for held in held {
+                match &outcome {
+                    Ok(()) => held.deliver(),
+                    Err(error) => held.fail(error),
                 }
             }
+            pending.heard(Some(&span), fate(outcome));
         });
     }
 }
+
+type Done = Box<dyn FnOnce(Result<(), String>) + Send>;

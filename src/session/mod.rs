@@ -18,10 +18,12 @@ mod detached;
 mod ending;
 mod envelope;
 mod farewell;
+mod held;
 pub(crate) mod hold;
 mod holds;
 pub(crate) mod inside;
 mod items;
+mod leaving;
 pub(crate) mod lifecycle;
 #[cfg(test)]
 mod lifecycle_model;

@@ -53,7 +53,7 @@ impl<A: Session> Body<A> {
         let mut activity = ctx.activity || holds.counted;
         ctx.holding = holds.alive > 0;
         // What the session's own clockwork does is seen only by looking.
-        let clockwork = ctx.locals.keeps && self.agenda.is_some() && ctx.ruling.limits.checkpoint != Checkpoint::End;
+        let clockwork = self.agenda.is_some() && ctx.locals.keeps && ctx.ruling.limits.checkpoint != Checkpoint::End;
         if !(progress || activity || ctx.message_handled || ctx.limits_changed || clockwork) {
             return false;
         }

@@ -3,7 +3,7 @@
 //! Nothing in here is bound to the session's thread, because a store may have to answer in between: steps 4 to 7 wait until
 //! the session's record is removed, or its last state written.
 
-use std::{mem, sync::Arc};
+use std::sync::Arc;
 
 use tracing::field::display;
 
@@ -131,12 +131,6 @@ impl<A: Session> Pending<A> {
 
     pub(super) fn heard(mut self, span: Option<&SessionSpan>, kept: Fate) {
         if let Some((parting, _)) = self.0.take() {
-            parting.conclude(span, kept);
-        }
-    }
-
-    pub(super) fn unheard(mut self, span: Option<&SessionSpan>) {
-        if let Some((parting, kept)) = mem::take(&mut self.0) {
             parting.conclude(span, kept);
         }
     }

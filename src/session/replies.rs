@@ -20,9 +20,9 @@ use tracing::field::display;
 
 use super::{
     caller::Caller,
+    held::Held,
     items::Work,
     panics::{drop_quietly, panic_message, quietly},
-    saving::Held,
 };
 use crate::{error::Unserved, key::SessionKey};
 

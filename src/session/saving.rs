@@ -4,38 +4,27 @@
 //! is a wish that wakes the session. One save at a time; what happens meanwhile is in the next, however many messages
 //! that is. With `checkpoint = "always"` replies are held until the save that is behind them is confirmed.
 //!
-//! To leave memory is what an idle end is, but for the last step: the session goes when what the store has confirmed is what
-//! it would save now, and nobody has come.
+//! It leaves memory (`leaving.rs`) when what the store has confirmed is what it would save now.
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{sync::Arc, task::Context, time::Duration};
 
 use actix::dev::Envelope;
-use futures_core::Stream;
 use parking_lot::Mutex;
 
 use super::{
-    caller::Caller,
     context::SessionContext,
+    held::Held,
     items::Work,
     lifecycle::{Load, earlier},
-    panics::quietly,
     task::Body,
     traits::Session,
-    vitals::VitalPhase,
     wishes::Wishes,
 };
 use crate::{
     checkpoint::Checkpoint,
-    error::Unserved,
-    event::{EndReason, StoreTask},
+    event::StoreTask,
     keeping::{Figures, Keeper, Snapshot},
     moment::Moment,
-    policy::Mode,
 };
 
 /// After the first failure; doubled with each, up to the longest.
@@ -43,6 +32,9 @@ const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
 /// A session whose own clockwork changes its state again and again is not saved more often than that to leave memory.
 const LEAST_REST: Duration = Duration::from_secs(1);
+
+/// What is said of a store that does not answer.
+pub(super) const NO_ANSWER: &str = "the store has not answered in time";
 
 /// What a session knows about its record in the store.
 #[derive(Default)]
@@ -66,7 +58,7 @@ pub(super) struct Saving {
     /// The activity after which it last tried to leave.
     tried: Option<Moment>,
     /// Replies whose state is not being saved yet.
-    held: Vec<Held>,
+    pub(super) held: Vec<Held>,
 }
 
 /// Tells one state of a session from another.
@@ -90,32 +82,6 @@ struct InFlight {
     held: Vec<Held>,
 }
 
-/// A reply that waits until the state behind it is on disk.
-pub(super) struct Held {
-    deliver: Box<dyn FnOnce()>,
-    caller: Option<Caller>,
-    /// How long it waits; set when it is first looked at.
-    until: Option<Moment>,
-}
-
-impl Held {
-    pub(super) fn new(deliver: Box<dyn FnOnce()>, caller: Option<Caller>) -> Self {
-        Self { deliver, caller, until: None }
-    }
-
-    pub(super) fn deliver(self) {
-        // It wakes who waits, and drops the reply if nobody does.
-        let _ = quietly(self.deliver);
-    }
-
-    pub(super) fn fail(self, error: &str) {
-        if let Some(caller) = &self.caller {
-            caller.tell(Unserved::NotSaved { error: error.to_owned() });
-        }
-        let _ = quietly(|| drop(self.deliver));
-    }
-}
-
 impl Saving {
     /// All replies that wait, when the session ends.
     pub(super) fn take_held(&mut self) -> Vec<Held> {
@@ -137,19 +103,6 @@ pub(super) enum Kept {
 impl<A: Session> SessionContext<A> {
     pub(super) fn saving(&mut self) -> &mut Saving {
         self.extras().saving.get_or_insert_default()
-    }
-
-    /// Whether replies wait until they are saved.
-    #[inline]
-    pub(super) fn holds_replies(&self) -> bool {
-        self.locals.keeps && self.ruling.limits.checkpoint == Checkpoint::Always
-    }
-
-    /// Keeps a reply that is made until what is behind it is saved.
-    pub(super) fn hold_reply(&mut self, held: Held) {
-        // Keeps the session busy, and is no activity of its own.
-        self.begin_work(Work::Passive);
-        self.saving().held.push(held);
     }
 
     /// Something may have changed. True if that has to be decided on.
@@ -184,7 +137,7 @@ impl<A: Session> SessionContext<A> {
 }
 
 impl<A: Session> Body<A> {
-    fn saving(&self) -> Option<&Saving> {
+    pub(super) fn saving(&self) -> Option<&Saving> {
         self.ctx.extras.as_ref().and_then(|extras| extras.saving.as_deref())
     }
 
@@ -208,7 +161,8 @@ impl<A: Session> Body<A> {
             let rests = load.at_rest && taken.is_none() && self.may_leave();
             self.spare_if(!rests);
             let leaves = rests && (self.is_evicted() || self.leaves_at().is_some_and(|at| at <= now));
-            if !leaves && !self.wants_save(now) || self.waits_for_store(now) {
+            let wants_save = self.save_at().is_some_and(|at| at <= now);
+            if !leaves && !wants_save || self.waits_for_store(now) {
                 return Kept::Rest;
             }
             let Some((snapshot, mark)) = self.look(now) else { return Kept::Rest };
@@ -247,57 +201,23 @@ impl<A: Session> Body<A> {
             let until = (!in_flight.overdue).then_some(in_flight.until);
             return earlier(until, gives_up);
         }
-        let save_at = saving.and_then(|saving| {
-            let dirty = match self.ctx.ruling.limits.checkpoint {
-                Checkpoint::Every(interval) => saving.dirty_since.and_then(|since| since.checked_add(interval)),
-                Checkpoint::Always => saving.dirty_since,
-                Checkpoint::End => None,
-            };
-            let asked = (saving.asked || saving.evicted || !saving.held.is_empty()).then_some(Moment::of_nanos(0));
-            earlier(dirty, asked)
-        });
         let load = self.ctx.load(true);
         let leave_at = if load.at_rest && self.may_leave() { self.leaves_at() } else { None };
         let retry = saving.and_then(|saving| saving.retry_at);
-        let at = earlier(save_at, leave_at).map(|at| retry.map_or(at, |retry| retry.max(at)));
+        let at = earlier(self.save_at(), leave_at).map(|at| retry.map_or(at, |retry| retry.max(at)));
         earlier(at, gives_up)
     }
 
-    /// When it leaves memory if nothing happens. Not while it is granted more time at its idle deadline: the record
-    /// could not tell.
-    fn leaves_at(&self) -> Option<Moment> {
-        let after = self.ctx.ruling.limits.passivate_after?;
-        let at = self.ctx.lifecycle.last_activity().checked_add(after)?;
-        Some(self.ctx.lifecycle.extended().map_or(at, |until| until.max(at)))
-    }
-
-    fn may_leave(&self) -> bool {
-        let leftovers = self.agenda.as_ref().is_some_and(|agenda| !agenda.leftovers.is_empty());
-        !leftovers && !self.ctx.lifecycle.is_draining() && self.ctx.hub().mode() == Mode::Enforce
-    }
-
-    fn is_evicted(&self) -> bool {
-        self.saving().is_some_and(|saving| saving.evicted)
-    }
-
-    /// It was asked to make room, and cannot: somebody else is asked.
-    fn spare_if(&mut self, cannot: bool) {
-        if cannot && self.is_evicted() {
-            self.ctx.saving().evicted = false;
-            self.ctx.hub().spare(&self.ctx.vitals);
-        }
-    }
-
-    fn wants_save(&mut self, now: Moment) -> bool {
-        let checkpoint = self.ctx.ruling.limits.checkpoint;
-        let saving = self.ctx.saving();
-        saving.asked
-            || !saving.held.is_empty()
-            || saving.dirty_since.is_some_and(|since| match checkpoint {
-                Checkpoint::End => false,
-                Checkpoint::Every(interval) => since.checked_add(interval).is_some_and(|at| at <= now),
-                Checkpoint::Always => true,
-            })
+    /// When it is to be saved, apart from leaving memory.
+    fn save_at(&self) -> Option<Moment> {
+        let saving = self.saving()?;
+        let dirty = match self.ctx.ruling.limits.checkpoint {
+            Checkpoint::Every(interval) => saving.dirty_since.and_then(|since| since.checked_add(interval)),
+            Checkpoint::Always => saving.dirty_since,
+            Checkpoint::End => None,
+        };
+        let asked = (saving.asked || saving.evicted || !saving.held.is_empty()).then_some(Moment::of_nanos(0));
+        earlier(dirty, asked)
     }
 
     fn waits_for_store(&mut self, now: Moment) -> bool {
@@ -365,10 +285,9 @@ impl<A: Session> Body<A> {
             None => {
                 in_flight.overdue = true;
                 let held = std::mem::take(&mut in_flight.held);
-                let error = "the store has not answered in time";
-                self.not_saved(held, error);
+                self.not_saved(held, NO_ANSWER);
                 self.spare_if(true);
-                self.ctx.hub().store_failed(self.ctx.vitals.key(), self.ctx.vitals.id(), StoreTask::Save, error);
+                self.ctx.hub().store_failed(self.ctx.vitals.key(), self.ctx.vitals.id(), StoreTask::Save, NO_ANSWER);
                 false
             }
             Some(Ok(())) => {
@@ -430,32 +349,5 @@ impl<A: Session> Body<A> {
             held.fail(error);
             self.ctx.end_work(Work::Passive);
         }
-    }
-
-    /// Leaves the directory for the store, unless somebody has come at the last moment.
-    fn go(&mut self, cx: &mut Context<'_>, taken: &mut Option<Envelope<A>>) -> Kept {
-        let ctx = &mut self.ctx;
-        if ctx.activity || ctx.is_stopping() || ctx.vitals.holds().has_counted_end() {
-            return Kept::Rest;
-        }
-        // As before an idle end: see there.
-        let (mailbox, locals, vitals) = (&mut ctx.mailbox, &ctx.locals, &ctx.vitals);
-        let known = ctx.lifecycle.last_activity();
-        let route = locals.hub.directory.leave_if(vitals, || {
-            if let Poll::Ready(Some(envelope)) = Pin::new(mailbox).poll_next(cx) {
-                *taken = Some(envelope);
-                return false;
-            }
-            vitals.last_activity() <= known && !vitals.holds().has_counted_end() && vitals.holds().alive() == 0
-        });
-        let Some(route) = route else {
-            return if taken.is_some() { Kept::Again } else { Kept::Rest };
-        };
-        drop(route);
-        ctx.vitals.set_phase(VitalPhase::Draining);
-        // Whoever is not served after this is told so; but its mail goes to the session that comes back.
-        ctx.lifecycle.drain(EndReason::Shutdown, None);
-        ctx.saving().passivated = true;
-        Kept::Left
     }
 }

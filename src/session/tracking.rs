@@ -10,10 +10,10 @@ use tokio::sync::oneshot::{self, error::TryRecvError};
 use super::{
     caller::Caller,
     context::{Extras, HandOver, SessionContext, State},
+    held::Held,
     items::Work,
     lifecycle::Load,
     replies::Reply,
-    saving::Held,
     traits::Session,
 };
 use crate::{

@@ -12,7 +12,7 @@ use actix::prelude::*;
 use serde::{Deserialize, Serialize};
 use session_actors::{
     EventKind, Limits, Persistent, Policy, Session, SessionContext, SessionKey, SessionRegistry, Watch, Watched,
-    store::Store,
+    store::{MemoryStore, Store},
 };
 
 pub fn secs(secs: u64) -> Duration {
@@ -25,12 +25,10 @@ pub fn limits() -> Limits {
 }
 
 /// Remembers what it was given.
-#[derive(Default)]
 pub struct Tally {
     given: Vec<u64>,
     /// How many actors there were and are.
     lives: Lives,
-    ticking: bool,
 }
 
 #[derive(Clone, Default)]
@@ -167,8 +165,7 @@ impl Handler<Do> for Tally {
 
 impl Tally {
     /// Adds a number every second, of its own.
-    pub fn tick(&mut self, ctx: &mut SessionContext<Self>) {
-        self.ticking = true;
+    pub fn tick(ctx: &mut SessionContext<Self>) {
         ctx.run_interval(secs(1), |act, _| act.given.push(0));
     }
 }
@@ -177,7 +174,7 @@ pub fn registry_by(policy: Policy, store: impl Store, lives: &Lives) -> SessionR
     let lives = lives.clone();
     SessionRegistry::builder(move |_: &SessionKey| {
         lives.0[0].fetch_add(1, Ordering::SeqCst);
-        Tally { given: Vec::new(), lives: lives.clone(), ticking: false }
+        Tally { given: Vec::new(), lives: lives.clone() }
     })
     .policy(policy)
     .store_timeout(secs(2))
@@ -188,6 +185,15 @@ pub fn registry_by(policy: Policy, store: impl Store, lives: &Lives) -> SessionR
 
 pub fn registry(limits: Limits, store: impl Store) -> SessionRegistry<Tally> {
     registry_by(Policy::new(limits), store, &Lives::default())
+}
+
+/// With a paused clock: a store, a registry that keeps its sessions there, and who watches it.
+pub fn paused(limits: Limits) -> (MemoryStore, SessionRegistry<Tally>, Watch) {
+    tokio::time::pause();
+    let store = MemoryStore::immediate();
+    let registry = registry(limits, store.clone());
+    let watch = registry.watch();
+    (store, registry, watch)
 }
 
 /// Lets everything run that is ready.

@@ -1,10 +1,10 @@
 //! What a crash loses. A crash is what the store has at that moment: nothing of the registry's is asked any more.
 
 use session_actors::{
-    Checkpoint, Limits, Policy, SessionKey, Unserved,
+    Checkpoint, Limits, SessionKey, Unserved,
     store::{MemoryStore, Store},
 };
-use tokio::time::{pause, sleep};
+use tokio::time::sleep;
 
 use crate::actor::*;
 
@@ -20,9 +20,7 @@ fn always() -> Limits {
 
 #[actix::test]
 async fn at_the_end_means_when_it_leaves() {
-    pause();
-    let store = MemoryStore::immediate();
-    let registry = registry(limits(), store.clone());
+    let (store, registry, _) = paused(limits());
     registry.send("k", Give(1)).await.unwrap();
     sleep(secs(9)).await;
     assert_eq!(found(&store, "k"), None);
@@ -36,9 +34,7 @@ async fn at_the_end_means_when_it_leaves() {
 
 #[actix::test]
 async fn an_interval_bounds_what_is_lost() {
-    pause();
-    let store = MemoryStore::immediate();
-    let registry = registry(limits().checkpoint(Checkpoint::Every(secs(3))), store.clone());
+    let (store, registry, _) = paused(limits().checkpoint(Checkpoint::Every(secs(3))));
     registry.send("k", Give(1)).await.unwrap();
     for second in 1..=2 {
         sleep(secs(1)).await;
@@ -59,10 +55,8 @@ async fn an_interval_bounds_what_is_lost() {
 
 #[actix::test]
 async fn an_interval_sees_what_the_sessions_own_clockwork_does() {
-    pause();
-    let store = MemoryStore::immediate();
-    let registry = registry(limits().checkpoint(Checkpoint::Every(secs(3))).passivate_after(None), store.clone());
-    registry.send("k", Do(|act, ctx| act.tick(ctx))).await.unwrap();
+    let (store, registry, _) = paused(limits().checkpoint(Checkpoint::Every(secs(3))).passivate_after(None));
+    registry.send("k", Do(|_, ctx| Tally::tick(ctx))).await.unwrap();
     for _ in 0..4 {
         sleep(secs(5)).await;
         let ticks = registry.send("k", Look).await.unwrap().len();
@@ -73,9 +67,7 @@ async fn an_interval_sees_what_the_sessions_own_clockwork_does() {
 
 #[actix::test]
 async fn always_means_that_no_reply_is_ahead_of_the_disk() {
-    pause();
-    let store = MemoryStore::immediate();
-    let registry = registry(always(), store.clone());
+    let (store, registry, _) = paused(always());
     for n in 0..20 {
         let given = match n % 3 {
             0 => registry.send("k", Give(n)).await.unwrap(),
@@ -95,10 +87,7 @@ async fn always_means_that_no_reply_is_ahead_of_the_disk() {
 /// With a store that fails, what was answered is on disk all the same.
 #[actix::test]
 async fn always_holds_its_replies_until_the_store_works_again() {
-    pause();
-    let store = MemoryStore::immediate();
-    let registry = registry(always(), store.clone());
-    let mut watch = registry.watch();
+    let (store, registry, mut watch) = paused(always());
     registry.send("k", Give(1)).await.unwrap();
     let down = session_actors::store::StoreError::Unavailable("unplugged".into());
     store.faults(|faults| faults.commit = Some(down));
@@ -126,9 +115,7 @@ async fn always_holds_its_replies_until_the_store_works_again() {
 
 #[actix::test]
 async fn always_tells_who_waits_that_it_could_not_be_saved_in_time() {
-    pause();
-    let store = MemoryStore::immediate();
-    let registry = registry(always(), store.clone());
+    let (store, registry, _) = paused(always());
     let down = session_actors::store::StoreError::Full("no space left on device".into());
     store.faults(|faults| faults.commit = Some(down));
     let refused = registry.send("k", Give(1)).await.unwrap_err();
@@ -154,5 +141,4 @@ async fn sessions_that_are_saved_together_are_one_batch() {
     let given: usize = (0..64).map(|n| found(&store, &format!("k{n}")).unwrap().len()).sum();
     assert_eq!(given, 2_000);
     assert!(store.commits() < 500, "{} batches", store.commits());
-    drop(Policy::default());
 }

@@ -19,10 +19,7 @@ fn words<M>(refused: SendError<M>) -> String {
 
 #[actix::test]
 async fn one_that_cannot_be_loaded_is_refused_and_kept() {
-    pause();
-    let store = MemoryStore::immediate();
-    let registry = registry(limits(), store.clone());
-    let mut watch = registry.watch();
+    let (store, registry, mut watch) = paused(limits());
     registry.send("k", Give(1)).await.unwrap();
     sleep(secs(11)).await;
     events(&mut watch).await;
@@ -57,9 +54,7 @@ async fn one_that_cannot_be_saved_stays_and_is_tried_again_later_and_later() {
 
 #[actix::test]
 async fn a_record_that_does_not_decode_is_set_aside_with_its_bytes() {
-    pause();
-    let store = MemoryStore::immediate();
-    let registry = registry(limits(), store.clone());
+    let (store, registry, _) = paused(limits());
     for damage in ["no json", "{}", r#"{"given":"no list"}"#] {
         registry.send("k", Give(1)).await.unwrap();
         sleep(secs(11)).await;
@@ -83,9 +78,7 @@ async fn a_record_that_does_not_decode_is_set_aside_with_its_bytes() {
 
 #[actix::test]
 async fn a_damaged_record_that_is_due_holds_up_nobody() {
-    pause();
-    let store = MemoryStore::immediate();
-    let registry = registry(limits(), store.clone());
+    let (store, registry, _) = paused(limits());
     for key in ["a", "b", "c"] {
         registry.send(key, Give(1)).await.unwrap();
     }
@@ -97,9 +90,7 @@ async fn a_damaged_record_that_is_due_holds_up_nobody() {
 
 #[actix::test]
 async fn a_restore_that_panics_refuses_that_session_and_sets_its_record_aside() {
-    pause();
-    let store = MemoryStore::immediate();
-    let registry = registry(limits(), store.clone());
+    let (store, registry, _) = paused(limits());
     registry.send("k", Give(PANICS_WHEN_RESTORED)).await.unwrap();
     sleep(secs(11)).await;
     let refused = words(registry.send("k", Give(2)).await.unwrap_err());
@@ -110,10 +101,7 @@ async fn a_restore_that_panics_refuses_that_session_and_sets_its_record_aside() 
 
 #[actix::test]
 async fn a_shutdown_reports_what_could_not_be_saved() {
-    pause();
-    let store = MemoryStore::immediate();
-    let registry = registry(limits(), store.clone());
-    let mut watch = registry.watch();
+    let (store, registry, mut watch) = paused(limits());
     registry.send("good", Give(1)).await.unwrap();
     registry.send("bad", Give(PANICS_WHEN_SAVED)).await.unwrap();
     let report = registry.shutdown(secs(5)).await.unwrap();

@@ -34,10 +34,7 @@ async fn a_session_at_rest_leaves_memory_and_comes_back_as_it_was() {
 
 #[actix::test]
 async fn what_is_due_in_the_store_ends_when_it_is_due_and_once() {
-    pause();
-    let store = MemoryStore::immediate();
-    let registry = registry(limits(), store.clone());
-    let mut watch = registry.watch();
+    let (store, registry, mut watch) = paused(limits());
     for key in ["a", "b"] {
         registry.send(key, Give(1)).await.unwrap();
         sleep(secs(1)).await;
@@ -61,10 +58,7 @@ async fn what_is_due_in_the_store_ends_when_it_is_due_and_once() {
 
 #[actix::test]
 async fn the_max_age_goes_on_in_the_store_and_after_it() {
-    pause();
-    let store = MemoryStore::immediate();
-    let registry = registry(limits().idle_timeout(secs(300)).max_age(secs(100)), store.clone());
-    let mut watch = registry.watch();
+    let (store, registry, mut watch) = paused(limits().idle_timeout(secs(300)).max_age(secs(100)));
     registry.send("rests", Give(1)).await.unwrap();
     registry.send("comes back", Give(1)).await.unwrap();
     sleep(secs(95)).await;
@@ -79,10 +73,7 @@ async fn the_max_age_goes_on_in_the_store_and_after_it() {
 
 #[actix::test]
 async fn a_session_that_is_busy_does_not_leave() {
-    pause();
-    let store = MemoryStore::immediate();
-    let registry = registry(limits(), store.clone());
-    let mut watch = registry.watch();
+    let (store, registry, mut watch) = paused(limits());
     let slow = registry.send("k", GiveSlowly(1, secs(30)));
     let outside = registry.send("l", GiveOutside(1, secs(30)));
     sleep(secs(29)).await;
@@ -102,10 +93,7 @@ async fn a_session_that_is_busy_does_not_leave() {
 
 #[actix::test]
 async fn looking_brings_it_back_and_it_leaves_again_at_once() {
-    pause();
-    let store = MemoryStore::immediate();
-    let registry = registry(limits(), store.clone());
-    let mut watch = registry.watch();
+    let (_, registry, mut watch) = paused(limits());
     registry.send("k", Give(1)).await.unwrap();
     sleep(secs(11)).await;
     assert_eq!(registry.send("k", Look).await.unwrap(), [1]);
@@ -118,9 +106,7 @@ async fn looking_brings_it_back_and_it_leaves_again_at_once() {
 
 #[actix::test]
 async fn opening_is_activity_also_of_one_that_comes_back() {
-    pause();
-    let store = MemoryStore::immediate();
-    let registry = registry(limits(), store.clone());
+    let (_, registry, _) = paused(limits());
     registry.send("k", Give(1)).await.unwrap();
     sleep(secs(50)).await;
     let address = registry.open("k").unwrap();
@@ -132,11 +118,9 @@ async fn opening_is_activity_also_of_one_that_comes_back() {
 
 #[actix::test]
 async fn its_own_clockwork_is_saved_as_well_and_does_not_keep_it() {
-    pause();
-    let store = MemoryStore::immediate();
     // Between two ticks.
-    let registry = registry(limits().passivate_after(millis(9_500)), store.clone());
-    registry.send("k", Do(|act, ctx| act.tick(ctx))).await.unwrap();
+    let (_, registry, _) = paused(limits().passivate_after(millis(9_500)));
+    registry.send("k", Do(|_, ctx| Tally::tick(ctx))).await.unwrap();
     sleep(secs(10)).await;
     assert_eq!(registry.len(), 0);
     assert_eq!(registry.send("k", Look).await.unwrap(), [0; 9]);
@@ -148,10 +132,7 @@ fn millis(millis: u64) -> std::time::Duration {
 
 #[actix::test]
 async fn what_a_session_set_itself_goes_with_it() {
-    pause();
-    let store = MemoryStore::immediate();
-    let registry = registry(limits(), store.clone());
-    let mut watch = registry.watch();
+    let (_, registry, mut watch) = paused(limits());
     let set = |_: &mut Tally, ctx: &mut session_actors::SessionContext<Tally>| {
         ctx.set_limits(Limits::new().idle_timeout(secs(500)).passivate_after(secs(5))).unwrap();
     };
@@ -198,10 +179,7 @@ async fn mail_that_meets_it_at_the_door_is_handled_in_order() {
 
 #[actix::test]
 async fn closing_ends_it_wherever_it_is() {
-    pause();
-    let store = MemoryStore::immediate();
-    let registry = registry(limits(), store.clone());
-    let mut watch = registry.watch();
+    let (store, registry, mut watch) = paused(limits());
     registry.send("k", Give(1)).await.unwrap();
     sleep(secs(20)).await;
     events(&mut watch).await;
@@ -226,9 +204,7 @@ async fn closing_ends_it_wherever_it_is() {
 
 #[actix::test]
 async fn a_close_is_not_lost_between_memory_and_store() {
-    pause();
-    let store = MemoryStore::immediate();
-    let registry = registry(limits(), store.clone());
+    let (store, registry, _) = paused(limits());
     for round in 0..20 {
         registry.send("k", Give(1)).await.unwrap();
         advance(secs(10)).await;
@@ -258,10 +234,7 @@ async fn to_make_room_it_goes_to_the_store() {
 
 #[actix::test]
 async fn a_new_policy_holds_in_the_store_too() {
-    pause();
-    let store = MemoryStore::immediate();
-    let registry = registry(limits().idle_timeout(secs(1000)), store.clone());
-    let mut watch = registry.watch();
+    let (store, registry, mut watch) = paused(limits().idle_timeout(secs(1000)));
     for n in 0..600u64 {
         registry.send(format!("k{n}"), Give(n)).await.unwrap();
     }
