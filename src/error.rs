@@ -160,6 +160,21 @@ pub enum Unserved {
     ReplyDropped,
 }
 
+/// Why a checkpoint that was asked for is not on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum NotSaved {
+    /// The store could not save the session in time. It goes on trying.
+    #[error("the session could not be saved: {error}")]
+    Store {
+        /// What the store said.
+        error: String,
+    },
+    /// The session ended first.
+    #[error("the session ended before it was saved")]
+    Ended,
+}
+
 fn panic_hint(panic: &Option<String>) -> String {
     panic.as_ref().map_or_else(String::new, |panic| format!(": {panic}"))
 }

@@ -97,6 +97,12 @@ pub enum EventKind {
         /// Since the last activity that counts.
         #[serde(rename = "idle_ms", serialize_with = "millis::serialize")]
         idle: Duration,
+        /// Pieces of work that were not finished in time: zero but at a shutdown.
+        cut: u32,
+        /// Messages that came too late for it, which the session that comes back handles.
+        handed_over: u64,
+        /// Messages that nobody will handle, as their senders were told: zero but at a shutdown.
+        dropped: u64,
     },
     /// The session is back in memory.
     Restored {

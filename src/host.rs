@@ -158,8 +158,9 @@ impl<A: Session> Host<A> {
             // Accepted before; it handles its mail and goes.
             vitals.wish(Wishes::SHUTDOWN);
         }
-        let lifecycle = Lifecycle::new(opened, hub.mode());
-        vitals.set_expiry(lifecycle.fixed_end(&ruling.limits), None);
+        let mut lifecycle = Lifecycle::new(opened, hub.mode());
+        lifecycle.resume_extended(came_back.as_ref().and_then(|figures| figures.extended));
+        vitals.set_expiry(lifecycle.fixed_end(&ruling.limits), lifecycle.extended());
         let mut ctx =
             SessionContext::new(mailbox, Arc::clone(&vitals), Rc::clone(&self.locals), lifecycle, Arc::clone(&ruling));
         if let Some(figures) = &came_back {

@@ -154,7 +154,13 @@ impl Journal {
     /// As [`ended`](Self::ended), of a session that goes on in the store. Who waits for its end gets an error, and has
     /// to look for it there.
     pub(crate) fn passivated(&self, now: Moment, vitals: &Arc<Vitals>, ended: &Ended) -> Option<Told> {
-        let kind = EventKind::Passivated { age: ended.age, idle: ended.idle };
+        let kind = EventKind::Passivated {
+            age: ended.age,
+            idle: ended.idle,
+            cut: ended.cut,
+            handed_over: ended.handed_over,
+            dropped: ended.dropped,
+        };
         self.transition(now, vitals.key(), vitals.id(), Some(vitals), kind)
     }
 

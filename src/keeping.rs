@@ -47,6 +47,8 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct Figures {
     pub(crate) opened: Moment,
     pub(crate) last_activity: Moment,
+    /// Until when `Session::expiring` has put off its idle end.
+    pub(crate) extended: Option<Moment>,
     pub(crate) handled: u64,
     /// What it set itself.
     pub(crate) limits: Option<Limits>,
@@ -57,7 +59,8 @@ impl Figures {
     /// When it ends if nobody comes, and as what.
     pub(crate) fn end(&self, limits: &EffectiveLimits) -> Option<(Moment, EndReason)> {
         let after = |since: Moment, limit: Option<Duration>| limit.and_then(|limit| since.checked_add(limit));
-        let idle = after(self.last_activity, limits.idle_timeout).map(|at| (at, EndReason::IdleTimeout));
+        let idle = after(self.last_activity, limits.idle_timeout);
+        let idle = idle.map(|at| (self.extended.map_or(at, |until| until.max(at)), EndReason::IdleTimeout));
         let age = after(self.opened, limits.max_age).map(|at| (at, EndReason::MaxAge));
         match (idle, age) {
             (Some(idle), Some(age)) => Some(if idle.0 < age.0 { idle } else { age }),

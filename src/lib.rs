@@ -61,8 +61,8 @@
 //! `Persistent` is saved when it has rested for [`passivate_after`](Limits::passivate_after) and leaves memory; its key's
 //! next message brings it back before it is handled. Age and idle time go on, on the wall clock: what falls due in
 //! the store is ended there, without its hooks. A shutdown saves all. [`Checkpoint`] says what a crash may lose. An
-//! address leads to one stay in memory, as it leads to one incarnation: send by key, or keep a [`Hold`] as long as
-//! somebody has one. Only what is in memory counts for [`max_sessions`](Policy::max_sessions) and is listed; and
+//! address leads to one stay in memory, as it leads to one incarnation: send by key, or
+//! [stay](SessionContext::set_resident) as long as somebody has one. Only what is in memory counts for [`max_sessions`](Policy::max_sessions) and is listed; and
 //! [`OnFull::EvictIdle`] saves instead of ending.
 //!
 //! # Panics stay in their session
@@ -102,7 +102,7 @@ mod watch;
 pub use crate::keeping::persistent::Persistent;
 pub use crate::{
     checkpoint::Checkpoint,
-    error::{OpenError, SendError, ShutdownError, StartError, Unserved},
+    error::{NotSaved, OpenError, SendError, ShutdownError, StartError, Unserved},
     event::{EndReason, Ended, EventId, EventKind, InvalidEventId, Phase, SessionEvent, SessionId, StoreTask},
     info::SessionInfo,
     key::{IntoKey, InvalidKey, SessionKey},
@@ -119,7 +119,7 @@ pub use crate::{
     watch::{Snapshot, Watch, Watched},
 };
 
-/// The README's code, compiled and run.
-#[cfg(doctest)]
+/// The README's code, compiled and run; some of it is about a store.
+#[cfg(all(doctest, feature = "redb"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

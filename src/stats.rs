@@ -170,18 +170,25 @@ impl Totals {
             EventKind::Extended { .. } => self.extended += 1,
             EventKind::WouldEnd { .. } => self.would_end += 1,
             EventKind::StartFailed { .. } => self.start_failed += 1,
-            EventKind::Passivated { .. } => self.passivated += 1,
+            EventKind::Passivated { cut, handed_over, dropped, .. } => {
+                self.passivated += 1;
+                self.left_over(*cut, *handed_over, *dropped);
+            }
             EventKind::Restored { .. } => self.restored += 1,
             EventKind::StoreFailed { .. } => self.store_failed += 1,
             // Shown as the number of sessions that drain now, which the live set knows.
             EventKind::Draining { .. } => {}
             EventKind::Ended(ended) => {
                 self.ended.add(ended.reason);
-                self.handed_over += ended.handed_over;
-                self.dropped += ended.dropped;
-                self.cut += u64::from(ended.cut);
+                self.left_over(ended.cut, ended.handed_over, ended.dropped);
             }
         }
+    }
+
+    fn left_over(&mut self, cut: u32, handed_over: u64, dropped: u64) {
+        self.cut += u64::from(cut);
+        self.handed_over += handed_over;
+        self.dropped += dropped;
     }
 }
 

@@ -92,6 +92,14 @@ pub trait Store: Send + Sync + 'static {
     /// Why the store cannot be asked.
     fn set_aside(&self, limit: usize) -> Result<Vec<Aside>, StoreError>;
 
+    /// What [`Change::Policy`] has put last: the policy by which all deadlines were computed. A registry that starts with
+    /// another one computes them anew.
+    ///
+    /// # Errors
+    ///
+    /// Why the store cannot be asked.
+    fn policy(&self) -> Result<Option<String>, StoreError>;
+
     /// The first of `count` session ids that nobody has been given and nobody will be given again, also after a restart.
     /// Ids begin at 1.
     ///
@@ -132,6 +140,9 @@ pub enum Change {
         /// Why it cannot be read.
         why: String,
     },
+    /// By which policy the deadlines of all records were computed; `None` if that is no longer, or not yet, one for all.
+    /// To be put, too, by whoever puts records that no registry made.
+    Policy(Option<String>),
 }
 
 /// When the session of a key ends if nobody comes.

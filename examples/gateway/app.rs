@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use actix_web::error::QueryPayloadError;
 use actix_web::{HttpRequest, HttpResponse, Route, web};
+use session_actors::store::{RedbOptions, RedbStore, Store as _};
 use session_actors::{SessionRegistry, StartError};
 
 use super::config::Config;
@@ -22,9 +23,14 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     pub(crate) fn start(config: Config) -> Result<Self, StartError> {
+        let options = RedbOptions::new().cache_bytes(config.store.cache_bytes);
+        let store = RedbStore::open_with(&config.store.file, options)?;
+        tracing::info!(file = %config.store.file.display(), stored = store.count()?, "sessions are kept");
         let registry = SessionRegistry::builder(GatewaySession::factory(Arc::new(config.chat.clone())))
             .policy(config.sessions.clone())
             .arbiters(config.server.session_threads)
+            .store_timeout(config.store.timeout)
+            .persist(store)
             .start()?;
         Ok(Self { registry, config, draining: AtomicBool::new(false), sockets: AtomicU64::new(1) })
     }

@@ -1,11 +1,13 @@
 //! One user's chat: its sockets, its turns, its slow replies. State only; `session.rs` makes it an actor.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use actix::Message;
-use session_actors::EndReason;
+use session_actors::{EndReason, NotSaved};
 
 use super::config::ChatConfig;
+use super::conversation::{Conversation, Turn};
 use super::protocol::{Farewell, FrameError, ServerEvent, SocketId};
 use super::session::SessionAddr;
 use super::socket::{Lost, Outgoing, Socket};
@@ -43,7 +45,10 @@ pub(crate) struct Leave {
 #[derive(Debug)]
 pub(crate) struct ChatSession {
     sockets: Vec<Socket>,
-    turns: u64,
+    conversation: Conversation,
+    /// What is told when it is kept, and how much of it has been.
+    outbox: VecDeque<ServerEvent>,
+    told: u64,
     thinking: usize,
     max_sockets: usize,
     max_thinking: usize,
@@ -53,18 +58,33 @@ impl ChatSession {
     pub(crate) fn new(config: &ChatConfig) -> Self {
         Self {
             sockets: Vec::new(),
-            turns: 0,
+            conversation: Conversation::default(),
+            outbox: VecDeque::new(),
+            told: 0,
             thinking: 0,
             max_sockets: config.sockets_per_session,
             max_thinking: config.slow_replies,
         }
     }
 
-    /// Takes a socket in, unless there are too many. `welcome` is made from the number of sockets and turns.
+    pub(crate) fn conversation(&self) -> &Conversation {
+        &self.conversation
+    }
+
+    pub(crate) fn resume(&mut self, conversation: Conversation) {
+        self.conversation = conversation;
+    }
+
+    pub(crate) fn has_sockets(&self) -> bool {
+        !self.sockets.is_empty()
+    }
+
+    /// Takes a socket in, unless there are too many. `welcome` is made from the number of sockets, and of turns, and the
+    /// last of these.
     pub(crate) fn join(
         &mut self,
         socket: Socket,
-        welcome: impl FnOnce(SocketId, usize, u64) -> ServerEvent,
+        welcome: impl FnOnce(SocketId, usize, (u64, Vec<Turn>)) -> ServerEvent,
     ) -> Result<(), JoinRefused> {
         self.sockets.retain(Socket::is_open);
         if self.sockets.len() >= self.max_sockets {
@@ -72,13 +92,14 @@ impl ChatSession {
         }
         let (id, sockets) = (socket.id, self.sockets.len() + 1);
         self.broadcast(&ServerEvent::SocketJoined { socket: id, sockets });
-        if socket.send((&welcome(id, sockets, self.turns)).into()).is_ok() {
+        let conversation = (self.conversation.turns(), self.conversation.last());
+        if socket.send((&welcome(id, sockets, conversation)).into()).is_ok() {
             self.sockets.push(socket);
         }
         Ok(())
     }
 
-    /// Tells everybody what was said. The answer is the turn that now waits for its reply, if it is to have one.
+    /// What was said is to be told. The answer is the turn that now waits for its reply, if it is to have one.
     pub(crate) fn hear(&mut self, say: &Say) -> Option<u64> {
         let slow = !say.think.is_zero();
         if slow && self.thinking >= self.max_thinking {
@@ -86,12 +107,11 @@ impl ChatSession {
             self.tell(say.socket, &ServerEvent::Error(FrameError { error: "too_many_slow_replies", message }));
             return None;
         }
-        self.turns += 1;
-        let turn = self.turns;
-        self.broadcast(&ServerEvent::Said { turn, socket: say.socket, text: say.text.clone() });
+        let turn = self.conversation.hear(&say.text);
+        self.outbox.push_back(ServerEvent::Said { turn, socket: say.socket, text: say.text.clone() });
         if slow {
             self.thinking += 1;
-            self.broadcast(&ServerEvent::Thinking { turn, think_ms: say.think.as_millis() as u64 });
+            self.outbox.push_back(ServerEvent::Thinking { turn, think_ms: say.think.as_millis() as u64 });
         }
         Some(turn)
     }
@@ -101,7 +121,27 @@ impl ChatSession {
         if !say.think.is_zero() {
             self.thinking -= 1;
         }
-        self.broadcast(&ServerEvent::Reply { turn, text: format!("you said: {}", say.text) });
+        let text = format!("you said: {}", say.text);
+        self.conversation.reply(turn, &text);
+        self.outbox.push_back(ServerEvent::Reply { turn, text });
+    }
+
+    /// All that is to be told so far, for [`tell_until`](Self::tell_until).
+    pub(crate) fn written(&self) -> u64 {
+        self.told + self.outbox.len() as u64
+    }
+
+    /// Tells everybody what was written so far: it is kept, or nobody is to rely on it.
+    pub(crate) fn tell_until(&mut self, written: u64, kept: Result<(), NotSaved>) {
+        // Those behind it may have told it already.
+        let ready = written.saturating_sub(self.told) as usize;
+        let events: Vec<_> = self.outbox.drain(..ready.min(self.outbox.len())).collect();
+        self.told = self.told.max(written);
+        match kept {
+            Ok(()) => events.iter().for_each(|event| self.broadcast(event)),
+            Err(_) if events.is_empty() => {}
+            Err(error) => self.broadcast(&ServerEvent::Error(FrameError::not_saved(&error))),
+        }
     }
 
     pub(crate) fn leave(&mut self, leave: &Leave) {

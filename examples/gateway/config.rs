@@ -23,6 +23,7 @@ pub(crate) struct Config {
     pub(crate) limits: RequestLimits,
     pub(crate) hooks: HooksConfig,
     pub(crate) chat: ChatConfig,
+    pub(crate) store: StoreConfig,
     pub(crate) sessions: Policy,
     /// What looks like a setting in the environment and is none.
     pub(crate) unknown_variables: Vec<String>,
@@ -70,6 +71,15 @@ pub(crate) struct ChatConfig {
     pub(crate) allowed_origins: Vec<String>,
 }
 
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StoreConfig {
+    pub(crate) file: PathBuf,
+    pub(crate) cache_bytes: usize,
+    #[serde(with = "humantime_serde")]
+    pub(crate) timeout: Duration,
+}
+
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum ConfigError {
@@ -79,7 +89,7 @@ pub(crate) enum ConfigError {
     NotToml { place: String, source: toml::de::Error },
     #[error("{place}[{section}]: {source}")]
     Section { place: String, section: &'static str, source: Box<toml::de::Error> },
-    #[error("{place}there is no section [{name}]; the sections are server, limits, hooks, chat and sessions")]
+    #[error("{place}there is no section [{name}]; the sections are server, limits, hooks, chat, store and sessions")]
     UnknownSection { place: String, name: String },
     #[error("GATEWAY_BIND = {value:?}: {source}; write an address and a port, such as 127.0.0.1:8080")]
     Bind { value: String, source: AddrParseError },
@@ -118,6 +128,7 @@ impl Config {
             limits: section(&mut table, "limits", &place)?,
             hooks: section(&mut table, "hooks", &place)?,
             chat: section(&mut table, "chat", &place)?,
+            store: section(&mut table, "store", &place)?,
             sessions: section(&mut table, "sessions", &place)?,
             unknown_variables: Vec::new(),
         };
@@ -134,6 +145,8 @@ impl Config {
     fn take_variable(&mut self, name: &str, value: String) -> Result<(), ConfigError> {
         if name == "GATEWAY_BIND" {
             self.server.bind = value.parse().map_err(|source| ConfigError::Bind { value, source })?;
+        } else if name == "GATEWAY_STORE" {
+            self.store.file = value.into();
         } else if name == "GATEWAY_ADMIN_TOKEN" {
             self.server.admin_token = Some(Secret::new(value));
         } else if let Some(source) = name.strip_prefix(SECRET_VARIABLE) {
@@ -147,7 +160,7 @@ impl Config {
 
     /// What no single field can tell. A secret that is set but empty would protect nothing, so it is an error.
     fn check(&self) -> Result<(), ConfigError> {
-        let Self { server, limits, hooks, chat, sessions: _, unknown_variables: _ } = self;
+        let Self { server, limits, hooks, chat, store, sessions: _, unknown_variables: _ } = self;
         for (field, value) in [
             ("server.workers", server.workers),
             ("server.session_threads", server.session_threads),
@@ -165,10 +178,12 @@ impl Config {
             ("limits.body_timeout", limits.body_timeout),
             ("limits.max_work", limits.max_work),
             ("chat.ping_every", chat.ping_every),
+            ("store.timeout", store.timeout),
         ] {
             refuse(value.is_zero(), field, "is zero: write a duration such as \"10s\"")?;
         }
         refuse(chat.ping_timeout <= chat.ping_every, "chat.ping_timeout", "must be longer than chat.ping_every")?;
+        refuse(store.file.as_os_str().is_empty(), "store.file", "is empty: name a file, such as \"gateway.redb\"")?;
         let empty = server.admin_token.as_ref().is_some_and(Secret::is_empty);
         refuse(empty, "server.admin_token", "is empty: give it a value, or leave it out")?;
         for (source, secret) in &hooks.secrets {

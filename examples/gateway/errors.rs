@@ -58,6 +58,10 @@ pub(crate) enum GatewayError {
     Busy,
     #[error("the session ended before it could answer ({0}): send it again, and a new session takes it")]
     EndedFirst(&'static str),
+    #[error("the session cannot be read from the store now: {0}; send it again later")]
+    NotRestored(String),
+    #[error("it was taken, but may be forgotten: {0}; send it again later")]
+    NotSaved(String),
     #[error("the session failed on this request: see the event \"ended\" or \"start_failed\" of /events for why")]
     Failed,
 }
@@ -85,6 +89,8 @@ impl GatewayError {
             Self::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "shutting_down"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::EndedFirst(_) => (StatusCode::SERVICE_UNAVAILABLE, "ended_first"),
+            Self::NotRestored(_) => (StatusCode::SERVICE_UNAVAILABLE, "not_restored"),
+            Self::NotSaved(_) => (StatusCode::SERVICE_UNAVAILABLE, "not_saved"),
             Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
         }
     }
@@ -145,6 +151,8 @@ impl<M> From<SendError<M>> for GatewayError {
             SendError::Unserved { cause } => match cause {
                 Unserved::Ended { reason, panic: None } => Self::EndedFirst(reason.as_str()),
                 Unserved::NoRoom => Self::EndedFirst("there was no room for it"),
+                Unserved::NotRestored { error } => Self::NotRestored(error),
+                Unserved::NotSaved { error } => Self::NotSaved(error),
                 Unserved::HostGone => Self::ShuttingDown,
                 _ => Self::Failed,
             },

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix::Message;
 use actix_web::http::header::HeaderMap;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use session_actors::{EffectiveLimits, SessionId, SessionKey};
 
@@ -63,7 +63,9 @@ pub(crate) struct HookView {
     pub(crate) by_event: BTreeMap<String, u64>,
 }
 
-#[derive(Debug, Default)]
+/// All of it is kept.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct HookSession {
     deliveries: u64,
     by_event: BTreeMap<String, u64>,

@@ -1,9 +1,9 @@
 //! A gateway: webhooks and WebSocket chats as sessions that end by themselves.
 //!
 //! ```text
-//! cargo run --example gateway                    # http://127.0.0.1:8080, prints what to try
-//! cargo run --example gateway -- my.toml         # settings of your own, laid over gateway.toml
-//! cargo run --example gateway -- --help
+//! cargo run --features redb --example gateway              # http://127.0.0.1:8080, prints what to try
+//! cargo run --features redb --example gateway -- my.toml   # settings of your own, laid over gateway.toml
+//! cargo run --features redb --example gateway -- --help
 //! ```
 //!
 //! | route | does |
@@ -21,6 +21,7 @@ pub(crate) mod auth;
 pub(crate) mod bridge;
 pub(crate) mod chat_session;
 pub(crate) mod config;
+pub(crate) mod conversation;
 pub(crate) mod errors;
 pub(crate) mod events;
 pub(crate) mod frame_guard;
@@ -49,13 +50,14 @@ use server::Server;
 const LEVELS: &str = "info,actix_server=warn,session_actors=warn";
 
 const HELP: &str = "\
-A gateway of webhooks and WebSocket chats, each conversation a session that ends by itself.
+A gateway of webhooks and WebSocket chats, each conversation a session that ends by itself. Until then it goes on: while
+it rests, after a restart and after a crash it is in the file gateway.redb.
 
 usage: gateway [FILE]          run, with the settings of FILE laid over the built-in ones
        gateway --print-config  print the built-in settings, with comments, to begin a FILE from
        gateway --help
 
-environment: GATEWAY_CONFIG (FILE, where none is given), GATEWAY_BIND, GATEWAY_ADMIN_TOKEN,
+environment: GATEWAY_CONFIG (FILE, where none is given), GATEWAY_BIND, GATEWAY_STORE, GATEWAY_ADMIN_TOKEN,
              GATEWAY_HOOK_SECRET_<SOURCE> (such as GATEWAY_HOOK_SECRET_GITHUB),
              RUST_LOG (to see each session end: info,session_actors=debug)
 Ctrl-C, SIGTERM and SIGHUP drain: work in flight finishes, sockets are told. A second one ends at once.";
@@ -94,7 +96,7 @@ fn log() {
     tracing_subscriber::fmt().with_env_filter(levels).with_target(false).with_ansi(colours).init();
 }
 
-async fn run(file: Option<PathBuf>) -> Result<ExitCode, Box<dyn Error>> {
+pub(crate) async fn run(file: Option<PathBuf>) -> Result<ExitCode, Box<dyn Error>> {
     let environment =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let server = Server::start(Config::load(file.as_deref(), environment)?)?;
@@ -105,7 +107,10 @@ async fn run(file: Option<PathBuf>) -> Result<ExitCode, Box<dyn Error>> {
     tracing::info!(live, "{asked_by}: draining; once more ends at once");
     tokio::select! {
         report = server.drain() => {
-            let ShutdownReport { drained, cut, cut_replies, unresponsive, .. } = report?;
+            let ShutdownReport { drained, cut, cut_replies, unresponsive, unsaved, .. } = report?;
+            if unsaved > 0 {
+                tracing::error!(unsaved, "drained, but some sessions could not be saved: see what the store said above");
+            }
             if cut + cut_replies + unresponsive > 0 {
                 tracing::warn!(drained, cut, cut_replies, unresponsive, "drained, but not all work was finished in time");
             } else {

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use actix_ws::CloseCode;
 use serde::{Deserialize, Serialize};
-use session_actors::{EffectiveLimits, EndReason, SessionId, SessionKey};
+use session_actors::{EffectiveLimits, EndReason, NotSaved, SessionId, SessionKey};
+
+use super::conversation::Turn;
 
 /// Names one socket, unique in the gateway for as long as it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -62,6 +64,13 @@ pub(crate) struct FrameError {
     pub(crate) message: String,
 }
 
+impl FrameError {
+    pub(crate) fn not_saved(error: &NotSaved) -> Self {
+        let message = format!("what was said last may be forgotten: {error}; say it again later");
+        Self { error: "not_saved", message }
+    }
+}
+
 /// What a client is told.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -73,6 +82,8 @@ pub(crate) enum ServerEvent {
         socket: SocketId,
         sockets: usize,
         turns: u64,
+        /// The last of them, the oldest first; `reply` is null where it has not come.
+        last: Vec<Turn>,
         limits: EffectiveLimits,
     },
     SocketJoined {

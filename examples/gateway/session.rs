@@ -3,16 +3,21 @@
 //! One actor type, so there is one registry: `/sessions` is one list, `max_sessions` one cap, `/events` one sequence of
 //! ids that a client can resume from, and one shutdown drains all. The kinds differ in state, and `Policy` gives them
 //! different limits by key.
+//!
+//! It is kept in a store: what a hook has counted, and what was said in a chat. Sockets are not: while it has some, a chat
+//! stays in memory.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use session_actors::{EndReason, Session, SessionContext, SessionKey, Warning};
+use serde::{Deserialize, Serialize};
+use session_actors::{Checkpoint, EndReason, Persistent, Session, SessionContext, SessionKey, Warning};
 use tokio::time::{Instant, sleep};
 
 use super::chat_session::{ChatSession, Join, JoinRefused, Leave, Say};
 use super::config::ChatConfig;
+use super::conversation::Conversation;
 use super::hook_session::{Deliver, HookSession, HookView, NotAHook};
 use super::keys;
 use super::protocol::ServerEvent;
@@ -38,6 +43,28 @@ impl GatewaySession {
         }
     }
 
+    /// Tells the sockets what has happened in the chat so far; where a crash must forget nothing that somebody has seen,
+    /// once that is on disk. The reply of a message is held back for that by itself; what goes to a socket is not.
+    fn publish(&mut self, ctx: &mut SessionContext<Self>) -> ResponseActFuture<Self, ()> {
+        let written = self.chat().map_or(0, |chat| chat.written());
+        if ctx.limits().checkpoint != Checkpoint::Always {
+            self.told(ctx, |chat| chat.tell_until(written, Ok(())));
+            return Box::pin(fut::ready(()));
+        }
+        let saved = ctx.checkpoint().into_actor(self);
+        Box::pin(saved.map(move |saved, session, ctx| {
+            session.told(ctx, |chat| chat.tell_until(written, saved));
+        }))
+    }
+
+    /// Whatever is told may lose a socket, and sockets keep a session in memory.
+    fn told<T>(&mut self, ctx: &mut SessionContext<Self>, tell: impl FnOnce(&mut ChatSession) -> T) -> Option<T> {
+        let chat = self.chat()?;
+        let told = tell(chat);
+        ctx.set_resident(chat.has_sockets());
+        Some(told)
+    }
+
     fn chat(&mut self) -> Option<&mut ChatSession> {
         match self {
             Self::Chat(chat) => Some(chat),
@@ -52,16 +79,15 @@ impl Actor for GatewaySession {
     /// Runs at every end but a panic; the sockets of a panicked session see their queue end instead.
     fn stopped(&mut self, ctx: &mut Self::Context) {
         if let Some(chat) = self.chat() {
-            chat.end(ctx.end_reason().unwrap_or(EndReason::Stopped));
+            // With sockets it leaves memory only to make room.
+            chat.end(ctx.end_reason().unwrap_or(EndReason::Evicted));
         }
     }
 }
 
 impl Session for GatewaySession {
-    fn warned(&mut self, warning: Warning, _: &mut SessionContext<Self>) {
-        if let Some(chat) = self.chat() {
-            chat.broadcast(&ServerEvent::warning(warning.reason, warning.remaining));
-        }
+    fn warned(&mut self, warning: Warning, ctx: &mut SessionContext<Self>) {
+        self.told(ctx, |chat| chat.broadcast(&ServerEvent::warning(warning.reason, warning.remaining)));
     }
 
     fn draining(&mut self, reason: EndReason, ctx: &mut SessionContext<Self>) {
@@ -69,6 +95,34 @@ impl Session for GatewaySession {
         if let Some(chat) = self.chat() {
             let left = hard_end.map(|at| at.saturating_duration_since(Instant::now()));
             chat.broadcast(&ServerEvent::draining(reason, left));
+        }
+    }
+}
+
+/// What is kept of a session.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(crate) enum Kept {
+    Hook(HookSession),
+    Chat(Conversation),
+}
+
+impl Persistent for GatewaySession {
+    type State = Kept;
+
+    fn state(&self) -> Kept {
+        match self {
+            Self::Hook(hook) => Kept::Hook(hook.clone()),
+            Self::Chat(chat) => Kept::Chat(chat.conversation().clone()),
+        }
+    }
+
+    fn restore(&mut self, kept: Kept) {
+        match (self, kept) {
+            (Self::Hook(hook), Kept::Hook(kept)) => *hook = kept,
+            (Self::Chat(chat), Kept::Chat(kept)) => chat.resume(kept),
+            // A panic refuses the session and sets its record aside, which says why.
+            _ => panic!("what is kept is of the other kind of session"),
         }
     }
 }
@@ -90,14 +144,9 @@ impl Handler<Join> for GatewaySession {
 
     fn handle(&mut self, Join { socket }: Join, ctx: &mut Self::Context) -> Self::Result {
         let (key, id, limits) = (ctx.key().clone(), ctx.id(), ctx.limits());
-        self.chat().ok_or(JoinRefused::NotAChat)?.join(socket, |socket, sockets, turns| ServerEvent::Joined {
-            key,
-            id,
-            socket,
-            sockets,
-            turns,
-            limits,
-        })?;
+        let welcome =
+            |socket, sockets, (turns, last)| ServerEvent::Joined { key, id, socket, sockets, turns, last, limits };
+        self.told(ctx, |chat| chat.join(socket, welcome)).ok_or(JoinRefused::NotAChat)??;
         Ok(ctx.address())
     }
 }
@@ -105,13 +154,19 @@ impl Handler<Join> for GatewaySession {
 impl Handler<Say> for GatewaySession {
     type Result = ResponseActFuture<Self, ()>;
 
-    fn handle(&mut self, say: Say, _: &mut Self::Context) -> Self::Result {
-        let turn = self.chat().and_then(|chat| chat.hear(&say));
-        let think = if turn.is_some() { say.think } else { Duration::ZERO };
-        Box::pin(busy_for(think).into_actor(self).map(move |(), session, _| {
-            if let (Some(turn), Some(chat)) = (turn, session.chat()) {
-                chat.reply(turn, &say);
-            }
+    fn handle(&mut self, say: Say, ctx: &mut Self::Context) -> Self::Result {
+        let Some(turn) = self.told(ctx, |chat| chat.hear(&say)).flatten() else {
+            return Box::pin(fut::ready(()));
+        };
+        if say.think.is_zero() {
+            self.told(ctx, |chat| chat.reply(turn, &say));
+            return self.publish(ctx);
+        }
+        let think = say.think;
+        let thought = self.publish(ctx).then(move |(), session, _| busy_for(think).into_actor(session));
+        Box::pin(thought.then(move |(), session, ctx| {
+            session.told(ctx, |chat| chat.reply(turn, &say));
+            session.publish(ctx)
         }))
     }
 }
@@ -121,9 +176,7 @@ impl Handler<Leave> for GatewaySession {
 
     fn handle(&mut self, leave: Leave, ctx: &mut Self::Context) {
         ctx.passive();
-        if let Some(chat) = self.chat() {
-            chat.leave(&leave);
-        }
+        self.told(ctx, |chat| chat.leave(&leave));
     }
 }
 

@@ -72,6 +72,10 @@ impl<A: Session> Keeper<A> {
         match self.0 {}
     }
 
+    pub(crate) fn policy_changes(&self) {
+        match self.0 {}
+    }
+
     pub(crate) fn policy_changed(&self) {
         match self.0 {}
     }

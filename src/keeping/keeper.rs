@@ -26,6 +26,7 @@ use crate::{
     event::SessionId,
     key::SessionKey,
     moment::Moment,
+    policy::Policy,
     registry::hub::Hub,
     session::{Session, panics::panic_message, vitals::Vitals},
     store::{Change, Record, State, Store, StoreError},
@@ -145,9 +146,11 @@ impl<A: Session> Keeper<A> {
 
     // ---- all of them ---------------------------------------------------------------------------
 
-    /// Reserves the first ids, before the registry starts. Returns the first of them.
-    pub(crate) fn reserve_first(&self, store: &dyn Store) -> Result<u64, StoreError> {
+    /// Before the registry starts: reserves the first ids, and looks whether the deadlines are those of its policy. Returns
+    /// the first id.
+    pub(crate) fn begin(&self, store: &dyn Store, policy: &Policy) -> Result<u64, StoreError> {
         let first = store.reserve_ids(IDS)?;
+        self.reindex.store(store.policy()? != text(policy), Ordering::Relaxed);
         self.ids.store(first.saturating_add(IDS), Ordering::Relaxed);
         Ok(first)
     }
@@ -193,6 +196,16 @@ impl<A: Session> Keeper<A> {
         }
     }
 
+    /// From here on sessions may be saved with deadlines by another policy than the rest has. To be called before they
+    /// are, so that the store knows it first.
+    pub(crate) fn policy_changes(&self) {
+        self.desk.write(Change::Policy(None), |outcome| {
+            if let Err(error) = outcome {
+                tracing::error!(%error, "the session store could not be told of a new policy");
+            }
+        });
+    }
+
     /// The index of deadlines has to be made anew.
     pub(crate) fn policy_changed(&self) {
         self.reindex.store(true, Ordering::Relaxed);
@@ -211,6 +224,16 @@ impl<A: Session> Keeper<A> {
     }
 }
 
+/// What of a policy moves deadlines, as text.
+pub(super) fn text(policy: &Policy) -> Option<String> {
+    let mut policy = serde_json::to_value(policy).ok()?;
+    let settings = policy.as_object_mut()?;
+    for other in ["max_sessions", "on_full", "mode"] {
+        settings.remove(other);
+    }
+    Some(policy.to_string())
+}
+
 /// The record of a session, with times on the wall clock.
 pub(super) fn record(
     clock: &Clock,
@@ -221,6 +244,7 @@ pub(super) fn record(
 ) -> Record {
     Record::new(session, clock.wall(figures.opened), state)
         .last_activity(clock.wall(figures.last_activity))
+        .extended_until(figures.extended.map(|until| clock.wall(until)))
         .handled(figures.handled)
         .limits(figures.limits.clone())
         .ends_at(ends_at.map(|at| clock.wall(at)))

@@ -197,6 +197,7 @@ pub(super) fn memory(clock: &Clock, now: Moment, record: Record) -> Memory {
         figures: Figures {
             opened,
             last_activity: moment(record.last_activity).max(opened),
+            extended: record.extended_until.map(|until| clock.of_wall(until)),
             handled: record.handled,
             limits: record.limits,
         },

@@ -1,7 +1,8 @@
 //! The rounds: whatever falls due in the store is ended when it does, also what fell due while nobody was there.
 //!
 //! One task, on the arbiter that started the registry. It asks the index of deadlines, never for all records; but after a
-//! change of policy, which may move any deadline, it goes through them once, a page at a time.
+//! change of policy, at run time or between two runs, which may move any deadline, it goes through them once, a page at a
+//! time. The store knows by which policy its deadlines are, so that a start with the same one need not.
 
 use std::{
     collections::HashSet,
@@ -12,7 +13,7 @@ use std::{
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{sync::oneshot, time::Instant};
 
-use super::resting::Looked;
+use super::{keeper, resting::Looked};
 use crate::{
     clock::until,
     key::SessionKey,
@@ -20,6 +21,7 @@ use crate::{
     policy::Mode,
     registry::hub::Hub,
     session::{Session, wishes::Wishes},
+    store::Change,
 };
 
 /// Sessions looked at together.
@@ -121,6 +123,22 @@ impl<A: Session> Hub<A> {
 
     /// Looks at every record, because its deadline may be another one now. False if the store failed.
     async fn reindex(self: &Arc<Self>) -> bool {
+        let Some(keeper) = &self.keeper else { return true };
+        let policy = keeper::text(&self.policy());
+        if !self.look_at_all().await {
+            return false;
+        }
+        // Not if another one has come meanwhile: what is saved goes by that already.
+        if self.shutdown.begun() || keeper.reindex.load(Ordering::Relaxed) {
+            return true;
+        }
+        let (tell, told) = oneshot::channel();
+        keeper.desk.write(Change::Policy(policy), move |outcome| drop(tell.send(outcome)));
+        let told = tokio::time::timeout(keeper.timeout(), told).await;
+        self.heard(told.ok().and_then(Result::ok)).is_some()
+    }
+
+    async fn look_at_all(self: &Arc<Self>) -> bool {
         let Some(keeper) = &self.keeper else { return true };
         let mut after: Option<SessionKey> = None;
         loop {

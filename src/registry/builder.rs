@@ -45,7 +45,7 @@ pub struct RegistryBuilder<A: Session> {
 }
 
 /// Makes the keeper when the registry starts, and says with which session id it begins.
-type Keep<A> = Box<dyn FnOnce(Duration) -> Result<(Keeper<A>, u64), StartError>>;
+type Keep<A> = Box<dyn FnOnce(Duration, &Policy) -> Result<(Keeper<A>, u64), StartError>>;
 
 impl<A: Session> RegistryBuilder<A> {
     pub(super) fn new(factory: Box<dyn Fn(&SessionKey) -> A + Send + Sync>) -> Self {
@@ -101,10 +101,10 @@ impl<A: Session> RegistryBuilder<A> {
         A: Persistent,
     {
         let store: Arc<dyn Store> = Arc::new(store);
-        self.keep = Some(Box::new(move |timeout| {
+        self.keep = Some(Box::new(move |timeout, policy| {
             let no_thread = |error: std::io::Error| StartError::NoThread { error: error.to_string() };
             let keeper = Keeper::new(Arc::clone(&store), timeout).map_err(no_thread)?;
-            let first = keeper.reserve_first(&*store)?;
+            let first = keeper.begin(&*store, policy)?;
             Ok((keeper, first))
         }));
         self
@@ -135,7 +135,7 @@ impl<A: Session> RegistryBuilder<A> {
             return Err(StartError::NoArbiter);
         }
 
-        let (keeper, first_id) = keep.map(|keep| keep(store_timeout)).transpose()?.unzip();
+        let (keeper, first_id) = keep.map(|keep| keep(store_timeout, &rules.policy)).transpose()?.unzip();
 
         // The mailboxes first: hosts need the hub, and the hub the way to its hosts.
         let own = start_arbiters(arbiters)?;

@@ -150,6 +150,9 @@ impl<A: Session> Hub<A> {
     pub(crate) fn set_policy(self: &Arc<Self>, policy: Policy) -> Result<(), PolicyError> {
         let rules = Rules::compile(policy, self.keeper.is_some())?;
         let cap = rules.cap();
+        if let Some(keeper) = &self.keeper {
+            keeper.policy_changes();
+        }
         let (old, (admitted, refused)) = {
             // One step, or of two callers one would set the rules and the other the cap.
             let mut in_force = self.rules.write();

@@ -110,6 +110,9 @@ impl<A: Session> Body<A> {
         match self.act.expiring(&mut self.ctx) {
             Expiry::Extend(by) if !by.is_zero() => {
                 self.ctx.lifecycle.extend(now, by);
+                if self.ctx.locals.keeps {
+                    self.ctx.note_change(now);
+                }
                 self.publish(now, EventKind::Extended { by });
                 return false;
             }
@@ -197,6 +200,9 @@ impl<A: Session> Body<A> {
 
     /// Takes the session out of the directory: from here on `open` makes a successor.
     pub(super) fn leave(&mut self) {
+        if self.ctx.locals.keeps && self.ctx.lifecycle.extended().is_some() {
+            self.ctx.saving().extended = self.ctx.lifecycle.extended();
+        }
         let vitals = &self.ctx.vitals;
         vitals.set_phase(VitalPhase::Draining);
         let route = self.ctx.hub().directory.leave_if(vitals, || true);

@@ -99,7 +99,11 @@ impl Store {
                     Self::Lost { error, before } => Fate::Lost { error, before },
                     _ => Fate::Removed,
                 };
-                held.into_iter().for_each(Held::deliver);
+                let outcome = match &fate {
+                    Fate::Lost { error, .. } => Err(error.as_str()),
+                    _ => Ok(()),
+                };
+                held.into_iter().for_each(|held| held.release(outcome));
                 return parting.conclude(Some(&span), fate);
             }
         };
@@ -129,12 +133,11 @@ impl Store {
         actix::spawn(async move {
             let answer = tokio::time::timeout(timeout, answered).await.ok().and_then(Result::ok);
             let outcome = answer.unwrap_or_else(|| Err(NO_ANSWER.to_owned()));
-            for held in held {
-                match &outcome {
-                    Ok(()) => held.deliver(),
-                    Err(error) => held.fail(error),
-                }
-            }
+            let told = match &outcome {
+                Ok(()) => Ok(()),
+                Err(error) => Err(error.as_str()),
+            };
+            held.into_iter().for_each(|held| held.release(told));
             pending.heard(Some(&span), fate(outcome));
         });
     }

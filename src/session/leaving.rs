@@ -4,14 +4,35 @@ use std::task::Context;
 
 use actix::dev::Envelope;
 
-use super::{saving::Kept, task::Body, traits::Session};
+use super::{context::SessionContext, saving::Kept, task::Body, traits::Session};
 use crate::{event::EndReason, moment::Moment, policy::Mode};
+
+impl<A: Session> SessionContext<A> {
+    /// Whether the session stays in memory however long it rests, until this is taken back: for one that has something
+    /// no store can keep, such as sockets. Its idle timeout and greatest age go on; at the cap it may have to leave all
+    /// the same, and is told so in its last hooks. Not kept: one that comes back from the store is not resident.
+    ///
+    /// Once it is taken back, [`passivate_after`](crate::Limits::passivate_after) counts from the last activity, as
+    /// ever. Without effect if the registry has no store.
+    pub fn set_resident(&mut self, resident: bool) {
+        if self.locals.keeps && resident != self.is_resident() {
+            self.saving().resident = resident;
+            // Its limits are others now, as it were: that has to be decided on.
+            self.limits_changed = true;
+        }
+    }
+
+    fn is_resident(&self) -> bool {
+        let saving = self.extras.as_ref().and_then(|extras| extras.saving.as_ref());
+        saving.is_some_and(|saving| saving.resident)
+    }
+}
 
 impl<A: Session> Body<A> {
     /// When it leaves memory if nothing happens. Not while it is granted more time at its idle deadline: the record
     /// could not tell.
     pub(super) fn leaves_at(&self) -> Option<Moment> {
-        let after = self.ctx.ruling.limits.passivate_after?;
+        let after = self.ctx.ruling.limits.passivate_after.filter(|_| !self.ctx.is_resident())?;
         let at = self.ctx.lifecycle.last_activity().checked_add(after)?;
         Some(self.ctx.lifecycle.extended().map_or(at, |until| until.max(at)))
     }

@@ -119,6 +119,11 @@ impl Lifecycle {
         self.until = Some(now.checked_add(by).unwrap_or(Moment::LAST));
     }
 
+    /// It had been granted more time when it was saved.
+    pub(crate) fn resume_extended(&mut self, until: Option<Moment>) {
+        self.until = until;
+    }
+
     /// Follows a change of policy. Deadlines that passed while only observed are due at once.
     pub(crate) fn set_mode(&mut self, mode: Mode) {
         self.mode = mode;

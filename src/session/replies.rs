@@ -177,7 +177,7 @@ impl<T: 'static> Reply<T> {
         let mut held = None;
         match (reply, self.tx.take()) {
             (Some(reply), Some(tx)) if self.held => {
-                held = Some(Held::new(Box::new(move || drop(tx.send(reply))), self.caller.clone()));
+                held = Some(Held::reply(tx, reply, self.caller.clone()));
             }
             (Some(reply), Some(tx)) => {
                 // Nobody there any more: the reply is dropped, as in actix.

@@ -43,6 +43,10 @@ pub(super) struct Saving {
     pub(super) stored: bool,
     /// It has left memory for it.
     pub(super) passivated: bool,
+    /// It does not leave memory by itself.
+    pub(super) resident: bool,
+    /// Until when it had put off its idle end, when it began to end: a shutdown is not its last day.
+    pub(super) extended: Option<Moment>,
     /// The store has asked for it.
     pub(super) asked: bool,
     /// It is to make room for a newcomer.
@@ -67,6 +71,7 @@ struct Mark {
     snapshot: u64,
     handled: u64,
     last_activity: Moment,
+    extended: Option<Moment>,
 }
 
 type Outcome = Arc<Mutex<Option<Result<(), String>>>>;
@@ -130,6 +135,7 @@ impl<A: Session> SessionContext<A> {
         Figures {
             opened: self.vitals.opened(),
             last_activity: if busy { noted.max(now) } else { noted },
+            extended: self.lifecycle.extended().or_else(|| self.extras.as_ref()?.saving.as_ref()?.extended),
             handled: self.vitals.handled(),
             limits: self.extras.as_ref().and_then(|extras| extras.own_limits.clone()),
         }
@@ -238,6 +244,7 @@ impl<A: Session> Body<A> {
                     snapshot: snapshot.mark(),
                     handled: self.ctx.vitals.handled(),
                     last_activity: self.ctx.lifecycle.last_activity(),
+                    extended: self.ctx.lifecycle.extended(),
                 };
                 Some((snapshot, mark))
             }
@@ -285,7 +292,7 @@ impl<A: Session> Body<A> {
             None => {
                 in_flight.overdue = true;
                 let held = std::mem::take(&mut in_flight.held);
-                self.not_saved(held, NO_ANSWER);
+                self.release(held, Err(NO_ANSWER));
                 self.spare_if(true);
                 self.ctx.hub().store_failed(self.ctx.vitals.key(), self.ctx.vitals.id(), StoreTask::Save, NO_ANSWER);
                 false
@@ -295,7 +302,7 @@ impl<A: Session> Body<A> {
                 saving.saved = Some(mark);
                 saving.failures = 0;
                 saving.retry_at = None;
-                self.saved(held);
+                self.release(held, Ok(()));
                 true
             }
             Some(Err(error)) => {
@@ -325,7 +332,7 @@ impl<A: Session> Body<A> {
     fn give_up(&mut self, now: Moment) {
         let over: Vec<_> =
             self.ctx.saving().held.extract_if(.., |held| held.until.is_some_and(|until| until <= now)).collect();
-        self.not_saved(over, "the store could not save it in time");
+        self.release(over, Err("the store could not save it in time"));
     }
 
     /// What is on disk is what there is.
@@ -334,19 +341,12 @@ impl<A: Session> Body<A> {
         saving.asked = false;
         saving.dirty_since = None;
         let held = std::mem::take(&mut saving.held);
-        self.saved(held);
+        self.release(held, Ok(()));
     }
 
-    fn saved(&mut self, held: Vec<Held>) {
+    fn release(&mut self, held: Vec<Held>, outcome: Result<(), &str>) {
         for held in held {
-            held.deliver();
-            self.ctx.end_work(Work::Passive);
-        }
-    }
-
-    fn not_saved(&mut self, held: Vec<Held>, error: &str) {
-        for held in held {
-            held.fail(error);
+            held.release(outcome);
             self.ctx.end_work(Work::Passive);
         }
     }

@@ -287,7 +287,7 @@ impl<A: Session> Body<A> {
             };
             budget.step();
             if let Some(held) = made.held.take() {
-                self.ctx.hold_reply(held);
+                self.ctx.hold_back(held);
             }
             made.log(self.span.is_off().then(|| self.ctx.vitals.key()));
             self.ctx.end_work(made.work);

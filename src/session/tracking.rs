@@ -176,7 +176,7 @@ impl<A: Session> SessionContext<A> {
             Ok(reply) => {
                 let Some(tx) = tx else { return };
                 if self.holds_replies() {
-                    self.hold_reply(Held::new(Box::new(move || drop(tx.send(reply))), caller));
+                    self.hold_back(Held::reply(tx, reply, caller));
                 } else {
                     let _ = tx.send(reply);
                 }

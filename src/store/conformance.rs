@@ -33,6 +33,7 @@ pub fn check<S: Store>(mut fresh: impl FnMut() -> S) {
     deadlines_come_in_order_and_follow_their_records(&fresh());
     pages_go_through_everything_once(&fresh());
     what_is_set_aside_is_out_of_the_way_and_kept(&fresh());
+    the_policy_is_the_one_put_last(&fresh());
     ids_are_given_once(&fresh());
     states_may_be_large(&fresh());
     readers_see_whole_batches(&fresh());
@@ -51,7 +52,7 @@ pub fn check_durable<S: Store>(mut fresh: impl FnMut() -> S, mut reopen: impl Fn
         put("b", record(2, 10)),
         put("c", record(3, 10).ends_at(at(20))),
     ]));
-    expect(store.commit(&[set_aside("b"), remove("c", 3)]));
+    expect(store.commit(&[set_aside("b"), remove("c", 3), Change::Policy(Some("strict".into()))]));
 
     let store = reopen(store);
     assert_eq!(loaded(&store, "a"), Some(1), "a record that was put before a restart");
@@ -59,6 +60,7 @@ pub fn check_durable<S: Store>(mut fresh: impl FnMut() -> S, mut reopen: impl Fn
     assert_eq!(loaded(&store, "c"), None, "a record that was removed before a restart");
     assert_eq!(due(&store, 100, 10), ["a"], "deadlines after a restart");
     assert_eq!(expect(store.set_aside(10)).len(), 1, "records set aside before a restart");
+    assert_eq!(expect(store.policy()).as_deref(), Some("strict"), "the policy after a restart");
     let next = expect(store.reserve_ids(1));
     assert!(next >= first + 10, "id {next} was given before a restart: {first} and 9 more");
 }
@@ -180,6 +182,14 @@ fn what_is_set_aside_is_out_of_the_way_and_kept(store: &impl Store) {
     assert_eq!((of(0), of(1)), (("a".into(), "for a test".into()), ("a".into(), "for a test".into())));
     assert!(String::from_utf8_lossy(&aside[0].bytes).contains("2001"), "the bytes that were set aside: {:?}", aside[0]);
     assert_eq!(expect(store.set_aside(1)).len(), 1, "as many as were asked for");
+}
+
+fn the_policy_is_the_one_put_last(store: &impl Store) {
+    assert_eq!(expect(store.policy()), None, "the policy of an empty store");
+    expect(store.commit(&[Change::Policy(Some("one".into())), put("a", record(1, 1))]));
+    assert_eq!(expect(store.policy()).as_deref(), Some("one"), "a policy that was put");
+    expect(store.commit(&[Change::Policy(Some("two".into())), Change::Policy(None)]));
+    assert_eq!(expect(store.policy()), None, "a policy that was taken back");
 }
 
 fn ids_are_given_once(store: &impl Store) {

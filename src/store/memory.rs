@@ -38,6 +38,7 @@ struct Content {
     records: BTreeMap<SessionKey, Stored>,
     deadlines: BTreeSet<(u64, SessionKey)>,
     aside: Vec<Aside>,
+    policy: Option<String>,
     next_id: u64,
     commits: u64,
 }
@@ -157,6 +158,7 @@ impl Store for MemoryStore {
                         content.take(key);
                     }
                 }
+                Change::Policy(policy) => content.policy = policy.clone(),
                 Change::SetAside { key, why } => {
                     if let Some(stored) = content.take(key) {
                         let at = of_millis(millis(SystemTime::now()));
@@ -194,6 +196,10 @@ impl Store for MemoryStore {
 
     fn set_aside(&self, limit: usize) -> Result<Vec<Aside>, StoreError> {
         Ok(self.content(|faults| faults.load.clone())?.aside.iter().take(limit).cloned().collect())
+    }
+
+    fn policy(&self) -> Result<Option<String>, StoreError> {
+        Ok(self.content(|faults| faults.load.clone())?.policy.clone())
     }
 
     fn reserve_ids(&self, count: u64) -> Result<u64, StoreError> {

@@ -26,6 +26,9 @@ pub struct Record {
     /// When something last counted as activity.
     #[serde(with = "humantime_serde")]
     pub last_activity: SystemTime,
+    /// Until when the session has put off its idle end itself, by `Session::expiring`.
+    #[serde(default, with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+    pub extended_until: Option<SystemTime>,
     /// When it ends if nobody comes, by the limits it had when it was saved; `None` is never.
     #[serde(default, with = "humantime_serde")]
     pub ends_at: Option<SystemTime>,
@@ -43,13 +46,29 @@ impl Record {
     /// A record of a session that never ends by itself and has handled nothing. Times are kept to the millisecond.
     pub fn new(session: SessionId, opened_at: SystemTime, state: State) -> Self {
         let opened_at = whole_millis(opened_at);
-        Self { session, opened_at, last_activity: opened_at, ends_at: None, handled: 0, limits: None, state }
+        Self {
+            session,
+            opened_at,
+            last_activity: opened_at,
+            extended_until: None,
+            ends_at: None,
+            handled: 0,
+            limits: None,
+            state,
+        }
     }
 
     /// With another last activity.
     #[must_use]
     pub fn last_activity(mut self, at: SystemTime) -> Self {
         self.last_activity = whole_millis(at);
+        self
+    }
+
+    /// With an idle end that was put off.
+    #[must_use]
+    pub fn extended_until(mut self, at: impl Into<Option<SystemTime>>) -> Self {
+        self.extended_until = at.into().map(|at| whole_millis(at).min(of_millis(LAST)));
         self
     }
 
@@ -82,7 +101,7 @@ impl Record {
     /// [`StoreError::Unencodable`] if a time lies outside of the years that RFC 3339 can write.
     pub fn encode(&self) -> Result<Vec<u8>, StoreError> {
         // It would panic instead of failing.
-        if [Some(self.opened_at), Some(self.last_activity), self.ends_at]
+        if [Some(self.opened_at), Some(self.last_activity), self.extended_until, self.ends_at]
             .into_iter()
             .flatten()
             .any(|at| millis(at) > LAST)

@@ -28,6 +28,10 @@ const DEADLINES: TableDefinition<'_, (u64, &str), ()> = TableDefinition::new("de
 const ASIDE: TableDefinition<'_, u64, (&str, u64, &str, &[u8])> = TableDefinition::new("set_aside");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
+/// Under [`POLICY`]: by which all deadlines were computed.
+const TEXTS: TableDefinition<'_, &str, &str> = TableDefinition::new("texts");
+const POLICY: &str = "policy";
+
 /// In `META`: of these tables.
 const FORMAT: &str = "format";
 const KNOWN_FORMAT: u64 = 1;
@@ -133,6 +137,7 @@ impl RedbStore {
         transaction.open_table(SESSIONS)?;
         transaction.open_table(DEADLINES)?;
         transaction.open_table(ASIDE)?;
+        transaction.open_table(TEXTS)?;
         let mut meta = transaction.open_table(META)?;
         let found = meta.get(FORMAT)?.map(|format| format.value());
         if found.is_none() {
@@ -339,6 +344,13 @@ impl Store for RedbStore {
         })
     }
 
+    fn policy(&self) -> Result<Option<String>, StoreError> {
+        self.with(|database| {
+            let texts = database.begin_read()?.open_table(TEXTS)?;
+            Ok(texts.get(POLICY)?.map(|policy| policy.value().to_owned()))
+        })
+    }
+
     fn reserve_ids(&self, count: u64) -> Result<u64, StoreError> {
         self.with(|database| {
             let transaction = database.begin_write()?;
@@ -380,6 +392,13 @@ fn make(transaction: &WriteTransaction, changes: &[Change]) -> Result<(), Failur
                 let stored = sessions.get(key.as_str())?.map(|stored| SessionId::new(stored.value().1));
                 if stored == Some(*session) {
                     take(&mut sessions, &mut deadlines, key)?;
+                }
+            }
+            Change::Policy(policy) => {
+                let mut texts = transaction.open_table(TEXTS)?;
+                match policy {
+                    Some(policy) => drop(texts.insert(POLICY, policy.as_str())?),
+                    None => drop(texts.remove(POLICY)?),
                 }
             }
             Change::SetAside { key, why } => {

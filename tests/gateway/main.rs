@@ -14,6 +14,8 @@ mod chat;
 mod chat_limits;
 mod events;
 mod hooks;
+mod kept;
+mod killed;
 mod settings;
 mod shutdown;
 mod support;

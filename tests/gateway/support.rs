@@ -12,6 +12,7 @@ use awc::{BoxedSocket, ClientRequest, ws};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use session_actors::SessionContext;
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -37,15 +38,24 @@ pub(crate) const HANDSHAKE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\
 
 pub(crate) struct TestGateway {
     pub(crate) server: Server,
+    /// Where it keeps its sessions.
+    pub(crate) folder: TempDir,
     http: awc::Client,
 }
 
 impl TestGateway {
     pub(crate) fn start(settings: &str) -> Self {
-        let server = Server::start(config(settings)).expect("the gateway starts");
+        Self::start_in(tempfile::tempdir().expect("a folder"), settings)
+    }
+
+    /// With what another one has left there.
+    pub(crate) fn start_in(folder: TempDir, settings: &str) -> Self {
+        let mut config = config(settings);
+        config.store.file = folder.path().join("gateway.redb");
+        let server = Server::start(config).expect("the gateway starts");
         // No time limit on an answer: an event stream has no end. `PATIENCE` bounds each wait instead.
         let http = awc::Client::builder().disable_timeout().finish();
-        Self { server, http }
+        Self { server, folder, http }
     }
 
     pub(crate) fn request(&self, method: &str, path: &str) -> ClientRequest {

@@ -11,7 +11,8 @@ use std::{
 use actix::prelude::*;
 use serde::{Deserialize, Serialize};
 use session_actors::{
-    EventKind, Limits, Persistent, Policy, Session, SessionContext, SessionKey, SessionRegistry, Watch, Watched,
+    EventKind, Expiry, Limits, NotSaved, Persistent, Policy, Session, SessionContext, SessionKey, SessionRegistry,
+    Watch, Watched,
     store::{MemoryStore, Store},
 };
 
@@ -27,6 +28,8 @@ pub fn limits() -> Limits {
 /// Remembers what it was given.
 pub struct Tally {
     given: Vec<u64>,
+    /// The answer when it is about to end for being idle, once.
+    pub extends: Option<Duration>,
     /// How many actors there were and are.
     lives: Lives,
 }
@@ -64,7 +67,11 @@ impl Actor for Tally {
     }
 }
 
-impl Session for Tally {}
+impl Session for Tally {
+    fn expiring(&mut self, _: &mut SessionContext<Self>) -> Expiry {
+        self.extends.take().map_or(Expiry::End, Expiry::Extend)
+    }
+}
 
 #[derive(Serialize, Deserialize)]
 pub struct Given {
@@ -136,6 +143,22 @@ impl Handler<GiveOutside> for Tally {
     }
 }
 
+/// As [`Give`]; answers when it is saved, whatever the checkpoint.
+#[derive(Message)]
+#[rtype(result = "Result<Vec<u64>, NotSaved>")]
+pub struct GiveForKeeps(pub u64);
+
+impl Handler<GiveForKeeps> for Tally {
+    type Result = ResponseActFuture<Self, Result<Vec<u64>, NotSaved>>;
+
+    fn handle(&mut self, GiveForKeeps(number): GiveForKeeps, ctx: &mut Self::Context) -> Self::Result {
+        let saved = ctx.checkpoint();
+        // After it was asked for: what the handler leaves behind is what counts.
+        self.given.push(number);
+        Box::pin(saved.into_actor(self).map(|saved, act, _| saved.map(|()| act.given.clone())))
+    }
+}
+
 /// Looks, and is no activity.
 #[derive(Message)]
 #[rtype(result = "Vec<u64>")]
@@ -163,7 +186,26 @@ impl Handler<Do> for Tally {
     }
 }
 
+/// As [`Do`], and is no activity.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct DoPassively(pub fn(&mut Tally, &mut SessionContext<Tally>));
+
+impl Handler<DoPassively> for Tally {
+    type Result = ();
+
+    fn handle(&mut self, DoPassively(what): DoPassively, ctx: &mut Self::Context) {
+        ctx.passive();
+        what(self, ctx);
+    }
+}
+
 impl Tally {
+    pub fn new(lives: &Lives) -> Self {
+        lives.0[0].fetch_add(1, Ordering::SeqCst);
+        Self { given: Vec::new(), extends: None, lives: lives.clone() }
+    }
+
     /// Adds a number every second, of its own.
     pub fn tick(ctx: &mut SessionContext<Self>) {
         ctx.run_interval(secs(1), |act, _| act.given.push(0));
@@ -172,15 +214,12 @@ impl Tally {
 
 pub fn registry_by(policy: Policy, store: impl Store, lives: &Lives) -> SessionRegistry<Tally> {
     let lives = lives.clone();
-    SessionRegistry::builder(move |_: &SessionKey| {
-        lives.0[0].fetch_add(1, Ordering::SeqCst);
-        Tally { given: Vec::new(), lives: lives.clone() }
-    })
-    .policy(policy)
-    .store_timeout(secs(2))
-    .persist(store)
-    .start()
-    .unwrap()
+    SessionRegistry::builder(move |_: &SessionKey| Tally::new(&lives))
+        .policy(policy)
+        .store_timeout(secs(2))
+        .persist(store)
+        .start()
+        .unwrap()
 }
 
 pub fn registry(limits: Limits, store: impl Store) -> SessionRegistry<Tally> {

@@ -2,6 +2,7 @@
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 mod actor;
+mod asked;
 mod checkpoints;
 mod failures;
 mod passivation;

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use session_actors::{
-    Checkpoint, Limits, SessionId, SessionKey,
+    Checkpoint, Limits, Policy, SessionId, SessionKey,
     store::{Change, MemoryStore, Record, RedbStore, State, Store},
 };
 use tokio::time::{pause, sleep};
@@ -171,4 +171,93 @@ fn a_file_goes_from_one_process_to_the_next() {
             drop(RedbStore::open(&file).unwrap());
         });
     }
+}
+
+/// What a process leaves that was shut down: a session under each of these keys.
+async fn left(limits: Limits, keys: &[&str]) -> MemoryStore {
+    let store = MemoryStore::immediate();
+    let first = registry(limits, store.clone());
+    for key in keys {
+        first.send(*key, Give(1)).await.unwrap();
+    }
+    first.shutdown(secs(5)).await.unwrap();
+    store
+}
+
+/// Everything in the store used to keep the deadline of the policy it was saved under, until somebody came for it.
+#[actix::test]
+async fn a_start_with_another_policy_holds_for_what_is_in_the_store() {
+    pause();
+    let store = left(limits().idle_timeout(secs(1_000)), &["a", "b"]).await;
+    let second = registry(limits().idle_timeout(secs(30)), store.clone());
+    sleep(secs(29)).await;
+    assert_eq!(store.count(), Ok(2));
+    sleep(secs(2)).await;
+    assert_eq!((store.count(), second.stats().ended_in_store), (Ok(0), 2));
+
+    let store = left(limits().idle_timeout(secs(30)), &["a", "b"]).await;
+    let _longer = registry(limits().idle_timeout(secs(1_000)), store.clone());
+    sleep(secs(900)).await;
+    assert_eq!(store.count(), Ok(2));
+}
+
+#[actix::test]
+async fn a_start_with_the_same_policy_does_not_go_through_the_store() {
+    pause();
+    let policy = || Policy::new(limits()).rule("hook:*", Limits::new().idle_timeout(secs(40)));
+    let store = MemoryStore::immediate();
+    let first = registry_by(policy(), store.clone(), &Lives::default());
+    first.send("k", Give(1)).await.unwrap();
+    settle().await;
+    let known = store.policy().unwrap().expect("it is known");
+    assert!(known.contains("hook:*"), "{known}");
+    first.shutdown(secs(5)).await.unwrap();
+    // Were it looked at, this would be found.
+    store.damage(&SessionKey::new("k").unwrap(), "no record");
+    let _second = registry_by(policy().max_sessions(7), store.clone(), &Lives::default());
+    sleep(secs(1)).await;
+    assert_eq!((store.count(), store.set_aside(1)), (Ok(1), Ok(Vec::new())));
+    // Its index is.
+    let _third = registry_by(policy().exclude("main"), store.clone(), &Lives::default());
+    sleep(secs(1)).await;
+    assert_eq!((store.count(), store.set_aside(1).unwrap().len()), (Ok(0), 1));
+}
+
+/// A policy that was set at run time, then a crash before its deadlines were all computed: the store must not say that
+/// they are those of the policy before.
+#[actix::test]
+async fn a_change_of_policy_that_was_not_finished_is_finished_by_the_next_start() {
+    pause();
+    let store = left(limits().idle_timeout(secs(1_000)), &["a"]).await;
+    let second = registry(limits().idle_timeout(secs(1_000)), store.clone());
+    settle().await;
+    assert!(store.policy().unwrap().is_some());
+    second.set_policy(Policy::new(limits().idle_timeout(secs(30)))).unwrap();
+    assert_eq!(store.policy(), Ok(None), "from the first moment on");
+    settle().await;
+    let known = store.policy().unwrap().expect("when it is done");
+    assert!(known.contains("30s"), "{known}");
+}
+
+/// It ended at its ordinary idle deadline, though it had been told that it need not.
+#[actix::test]
+async fn more_time_that_was_granted_is_granted_after_a_restart_too() {
+    pause();
+    let store = MemoryStore::immediate();
+    let first = registry(limits().passivate_after(None), store.clone());
+    let mut watch = first.watch();
+    first.send("k", Do(|tally, _| tally.extends = Some(secs(100)))).await.unwrap();
+    sleep(secs(61)).await;
+    assert_eq!(events(&mut watch).await, ["opened k#1", "extended k#1"]);
+    first.shutdown(secs(5)).await.unwrap();
+
+    // Its clock begins anew with the system's, which the paused one does not move: it has until 161 s.
+    let second = registry(limits().passivate_after(None), store.clone());
+    sleep(secs(59)).await;
+    assert_eq!(store.count(), Ok(1));
+    second.send("k", Look).await.unwrap();
+    sleep(secs(100)).await;
+    assert_eq!(second.len(), 1);
+    sleep(secs(3)).await;
+    assert_eq!((second.len(), store.count(), second.stats().ended.total()), (0, Ok(0), 1));
 }
