@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// Session ids reserved at a time.
-const IDS: u64 = 1 << 20;
+const IDS: u64 = 1 << 16;
 
 /// What an actor gave, to be kept.
 #[derive(Debug)]

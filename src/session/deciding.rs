@@ -93,6 +93,8 @@ impl<A: Session> Body<A> {
         }
         if self.ctx.locals.keeps {
             match self.keep(now, load, cx, taken) {
+                // What was held back has left: that has to be noted, and may have been the last there was to wait for.
+                Kept::Rest if self.ctx.progress => return Decision::Again,
                 Kept::Rest => {}
                 Kept::Again => return Decision::Again,
                 Kept::Left => return Decision::End(End::passivated()),

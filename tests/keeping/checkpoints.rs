@@ -1,5 +1,7 @@
 //! What a crash loses. A crash is what the store has at that moment: nothing of the registry's is asked any more.
 
+use std::time::Duration;
+
 use session_actors::{
     Checkpoint, Limits, SessionKey, Unserved,
     store::{MemoryStore, Store},
@@ -141,4 +143,24 @@ async fn sessions_that_are_saved_together_are_one_batch() {
     let given: usize = (0..64).map(|n| found(&store, &format!("k{n}")).unwrap().len()).sum();
     assert_eq!(given, 2_000);
     assert!(store.commits() < 500, "{} batches", store.commits());
+}
+
+/// What was held back counted as work until something else woke the session: it was shown as busy, was no candidate for
+/// eviction, and a shutdown waited for it to the end of its time.
+#[actix::test]
+async fn when_a_reply_has_left_nothing_is_in_flight() {
+    // Its answers come from other threads, and wake the session once.
+    let registry = registry(always(), MemoryStore::new());
+    registry.send("k", Give(1)).await.unwrap();
+    settle().await;
+    let info = registry.info("k").unwrap();
+    assert_eq!(info.in_flight, 0);
+    assert!(info.expires_in.is_some_and(|left| left <= secs(60)), "{info:?}");
+
+    let slow = registry.send("k", GiveSlowly(2, Duration::from_millis(50)));
+    settle().await;
+    // Longer than anybody waits for a test.
+    let report = tokio::time::timeout(secs(20), registry.shutdown(secs(3600))).await.expect("in time").unwrap();
+    assert_eq!((report.drained, report.unsaved), (1, 0));
+    assert_eq!(slow.await.unwrap(), [1, 2]);
 }
