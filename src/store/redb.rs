@@ -1,80 +1,43 @@
 //! The embedded store: one file, by redb.
 
+mod failure;
+mod options;
+mod tables;
+#[cfg(test)]
+mod tests;
+
 use std::{
-    fmt, io,
+    fmt,
     ops::Bound,
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
 use parking_lot::RwLock;
-use redb::{
-    CommitError, Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageError,
-    TableDefinition, TableError, TransactionError, WriteTransaction,
-};
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 
+pub use self::options::RedbOptions;
+use self::{
+    failure::{Failure, not_opened},
+    tables::{ASIDE, DEADLINES, KNOWN_FORMAT, META, NEXT_ID, POLICY, SESSIONS, TEXTS, key_of, make, set_up},
+};
 use super::{
     Aside, Change, Deadline, Entry, Record, Store, StoreError,
     record::{millis, of_millis},
 };
-use crate::{event::SessionId, key::SessionKey};
-
-/// Of a key: its deadline in milliseconds ([`NEVER`] if it has none), its session, its record as JSON. The first two are
-/// in the record as well, but a change must not have to decode what it replaces.
-const SESSIONS: TableDefinition<'_, &str, (u64, u64, &[u8])> = TableDefinition::new("sessions");
-/// The index of deadlines: what is due is a range of it.
-const DEADLINES: TableDefinition<'_, (u64, &str), ()> = TableDefinition::new("deadlines");
-/// By number: the key, when in milliseconds, why, the bytes.
-const ASIDE: TableDefinition<'_, u64, (&str, u64, &str, &[u8])> = TableDefinition::new("set_aside");
-const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
-
-/// Under [`POLICY`]: by which all deadlines were computed.
-const TEXTS: TableDefinition<'_, &str, &str> = TableDefinition::new("texts");
-const POLICY: &str = "policy";
-
-/// In `META`: of these tables.
-const FORMAT: &str = "format";
-const KNOWN_FORMAT: u64 = 1;
-/// In `META`: the next session id that is free.
-const NEXT_ID: &str = "next_id";
-
-const NEVER: u64 = u64::MAX;
-
-/// How a [`RedbStore`] is opened.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct RedbOptions {
-    cache: usize,
-}
-
-impl Default for RedbOptions {
-    fn default() -> Self {
-        Self { cache: 64 << 20 }
-    }
-}
-
-impl RedbOptions {
-    /// The defaults.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// How many bytes of the file may be kept in memory. Defaults to 64 MiB.
-    #[must_use]
-    pub fn cache_bytes(mut self, bytes: usize) -> Self {
-        self.cache = bytes;
-        self
-    }
-}
+use crate::key::SessionKey;
 
 /// A store in one file, by [redb](https://docs.rs/redb): crash-safe, and no other process beside it.
 pub struct RedbStore {
     file: PathBuf,
     options: RedbOptions,
+    create: Create,
     /// `None` after an error that redb does not go on from: opened again at the next call.
     database: RwLock<Option<Database>>,
 }
+
+/// Opens the database, or makes it; tests have other ways than a file.
+type Create = Box<dyn Fn(&Builder, &Path) -> Result<Database, DatabaseError> + Send + Sync>;
 
 impl RedbStore {
     /// Opens the file, which is made if there is none; the folder must be there.
@@ -92,7 +55,11 @@ impl RedbStore {
     ///
     /// As [`open`](Self::open).
     pub fn open_with(file: impl AsRef<Path>, options: RedbOptions) -> Result<Self, StoreError> {
-        let store = Self { file: file.as_ref().to_owned(), options, database: RwLock::new(None) };
+        Self::created(file.as_ref(), options, Box::new(|builder, file| builder.create(file)))
+    }
+
+    fn created(file: &Path, options: RedbOptions, create: Create) -> Result<Self, StoreError> {
+        let store = Self { file: file.to_owned(), options, create, database: RwLock::new(None) };
         let database = store.open_database()?;
         *store.database.write() = Some(database);
         Ok(store)
@@ -105,7 +72,7 @@ impl RedbStore {
     /// [`StoreError::Damaged`] if it cannot be repaired.
     pub fn check(&mut self) -> Result<bool, StoreError> {
         let mut database = self.open_again()?;
-        let sound = database.check_integrity().map_err(|error| self.database_error(error));
+        let sound = database.check_integrity().map_err(|error| not_opened(error, &self.file));
         *self.database.write() = Some(database);
         sound
     }
@@ -118,32 +85,17 @@ impl RedbStore {
     }
 
     fn open_database(&self) -> Result<Database, StoreError> {
-        let database = Database::builder()
-            .set_cache_size(self.options.cache)
-            .create(&self.file)
-            .map_err(|error| self.database_error(error))?;
-        let error = |error| self.failure(error);
+        let mut builder = Database::builder();
+        builder.set_cache_size(self.options.cache);
+        let database = (self.create)(&builder, &self.file).map_err(|error| not_opened(error, &self.file))?;
+        let error = |error: Failure| error.at(&self.file);
         let transaction = database.begin_write().map_err(Failure::from).map_err(error)?;
-        let found = self.set_up(&transaction).map_err(error)?;
+        let found = set_up(&transaction).map_err(error)?;
         if found > KNOWN_FORMAT {
             return Err(StoreError::Format { found, known: KNOWN_FORMAT });
         }
         transaction.commit().map_err(Failure::from).map_err(error)?;
         Ok(database)
-    }
-
-    /// Makes the tables of a new file. Returns the format of the file.
-    fn set_up(&self, transaction: &WriteTransaction) -> Result<u64, Failure> {
-        transaction.open_table(SESSIONS)?;
-        transaction.open_table(DEADLINES)?;
-        transaction.open_table(ASIDE)?;
-        transaction.open_table(TEXTS)?;
-        let mut meta = transaction.open_table(META)?;
-        let found = meta.get(FORMAT)?.map(|format| format.value());
-        if found.is_none() {
-            meta.insert(FORMAT, KNOWN_FORMAT)?;
-        }
-        Ok(found.unwrap_or(KNOWN_FORMAT))
     }
 
     /// Calls it with the open database; after an error that redb does not go on from, the next call opens it again.
@@ -165,107 +117,10 @@ impl RedbStore {
                     // Closed before it is opened again: one at a time has the file's lock.
                     drop(self.database.write().take());
                 }
-                self.failure(failure)
+                failure.at(&self.file)
             });
         }
     }
-
-    fn database_error(&self, error: DatabaseError) -> StoreError {
-        match error {
-            DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
-                StoreError::InUse(self.file.display().to_string())
-            }
-            DatabaseError::Storage(StorageError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
-                self.damaged(&error)
-            }
-            DatabaseError::Storage(error) => self.failure(Failure::Storage(error)),
-            error => self.damaged(&error),
-        }
-    }
-
-    fn failure(&self, failure: Failure) -> StoreError {
-        let place = |error: &dyn fmt::Display| format!("{}: {error}", self.file.display());
-        match failure {
-            Failure::Store(error) => error,
-            Failure::Storage(StorageError::Io(error)) if is_full(&error) => StoreError::Full(place(&error)),
-            Failure::Storage(StorageError::Corrupted(why)) => self.damaged(&why),
-            Failure::Storage(error) => StoreError::Unavailable(place(&error)),
-            Failure::Table(error) => self.damaged(&error),
-            Failure::Poisoned => StoreError::Unavailable(place(&"a change was left half made and taken back")),
-        }
-    }
-
-    fn damaged(&self, why: &dyn fmt::Display) -> StoreError {
-        StoreError::Damaged { file: self.file.display().to_string(), why: why.to_string() }
-    }
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
-}
-
-/// What a call to redb can come to.
-enum Failure {
-    Storage(StorageError),
-    /// A table is not what it has to be.
-    Table(TableError),
-    Poisoned,
-    Store(StoreError),
-}
-
-impl Failure {
-    /// redb answers nothing more until the file is opened again.
-    fn is_final(&self) -> bool {
-        match self {
-            Self::Storage(error) => !matches!(error, StorageError::ValueTooLarge(_)),
-            Self::Table(_) | Self::Poisoned => true,
-            Self::Store(_) => false,
-        }
-    }
-}
-
-impl From<StorageError> for Failure {
-    fn from(error: StorageError) -> Self {
-        Self::Storage(error)
-    }
-}
-
-impl From<TableError> for Failure {
-    fn from(error: TableError) -> Self {
-        match error {
-            TableError::Storage(error) => Self::Storage(error),
-            error => Self::Table(error),
-        }
-    }
-}
-
-impl From<TransactionError> for Failure {
-    fn from(error: TransactionError) -> Self {
-        match error {
-            TransactionError::Storage(error) => Self::Storage(error),
-            _ => Self::Poisoned,
-        }
-    }
-}
-
-impl From<CommitError> for Failure {
-    fn from(error: CommitError) -> Self {
-        match error {
-            CommitError::Storage(error) => Self::Storage(error),
-            _ => Self::Poisoned,
-        }
-    }
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-/// A key as it was stored: it was one when it was put there.
-fn key_of(text: &str) -> Result<SessionKey, Failure> {
-    SessionKey::new(text).map_err(|error| Failure::Storage(StorageError::Corrupted(error.to_string())))
 }
 
 impl Store for RedbStore {
@@ -364,70 +219,6 @@ impl Store for RedbStore {
             Ok(first)
         })
     }
-}
-
-/// Makes the changes in a transaction, which is dropped, and with it all of them, if one fails.
-fn make(transaction: &WriteTransaction, changes: &[Change]) -> Result<(), Failure> {
-    let mut sessions = transaction.open_table(SESSIONS)?;
-    let mut deadlines = transaction.open_table(DEADLINES)?;
-    for change in changes {
-        match change {
-            Change::Put { key, record } => {
-                let key = key.as_str();
-                let ends_at = record.ends_at.map_or(NEVER, millis);
-                let bytes = record.encode()?;
-                let old = sessions.insert(key, (ends_at, record.session.get(), bytes.as_slice()))?;
-                let old = old.map_or(NEVER, |old| old.value().0);
-                if old == ends_at {
-                    continue;
-                }
-                if old != NEVER {
-                    deadlines.remove((old, key))?;
-                }
-                if ends_at != NEVER {
-                    deadlines.insert((ends_at, key), ())?;
-                }
-            }
-            Change::Remove { key, session } => {
-                let stored = sessions.get(key.as_str())?.map(|stored| SessionId::new(stored.value().1));
-                if stored == Some(*session) {
-                    take(&mut sessions, &mut deadlines, key)?;
-                }
-            }
-            Change::Policy(policy) => {
-                let mut texts = transaction.open_table(TEXTS)?;
-                match policy {
-                    Some(policy) => drop(texts.insert(POLICY, policy.as_str())?),
-                    None => drop(texts.remove(POLICY)?),
-                }
-            }
-            Change::SetAside { key, why } => {
-                if let Some(bytes) = take(&mut sessions, &mut deadlines, key)? {
-                    let mut aside = transaction.open_table(ASIDE)?;
-                    let number = aside.last()?.map_or(0, |(number, _)| number.value() + 1);
-                    let at = millis(SystemTime::now());
-                    aside.insert(number, (key.as_str(), at, why.as_str(), bytes.as_slice()))?;
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-type Sessions<'t> = redb::Table<'t, &'static str, (u64, u64, &'static [u8])>;
-type Deadlines<'t> = redb::Table<'t, (u64, &'static str), ()>;
-
-fn take(
-    sessions: &mut Sessions<'_>,
-    deadlines: &mut Deadlines<'_>,
-    key: &SessionKey,
-) -> Result<Option<Vec<u8>>, Failure> {
-    let Some(removed) = sessions.remove(key.as_str())? else { return Ok(None) };
-    let (ends_at, _, bytes) = removed.value();
-    if ends_at != NEVER {
-        deadlines.remove((ends_at, key.as_str()))?;
-    }
-    Ok(Some(bytes.to_owned()))
 }
 
 impl fmt::Debug for RedbStore {

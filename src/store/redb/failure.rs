@@ -1,0 +1,101 @@
+//! What a call to redb can come to, and how that is told.
+
+use std::{fmt, io, path::Path};
+
+use redb::{CommitError, DatabaseError, StorageError, TableError, TransactionError};
+
+use crate::store::StoreError;
+
+/// What a call to redb can come to.
+pub(super) enum Failure {
+    Storage(StorageError),
+    /// A table is not what it has to be.
+    Table(TableError),
+    Poisoned,
+    Store(StoreError),
+}
+
+impl Failure {
+    /// redb answers nothing more until the file is opened again.
+    pub(super) fn is_final(&self) -> bool {
+        match self {
+            Self::Storage(error) => !matches!(error, StorageError::ValueTooLarge(_)),
+            Self::Table(_) | Self::Poisoned => true,
+            Self::Store(_) => false,
+        }
+    }
+
+    /// As whoever called the store is told it, which is in this file.
+    pub(super) fn at(self, file: &Path) -> StoreError {
+        let place = |error: &dyn fmt::Display| format!("{}: {error}", file.display());
+        match self {
+            Self::Store(error) => error,
+            Self::Storage(StorageError::Io(error)) if is_full(&error) => StoreError::Full(place(&error)),
+            Self::Storage(StorageError::Corrupted(why)) => damaged(file, &why),
+            Self::Storage(error) => StoreError::Unavailable(place(&error)),
+            Self::Table(error) => damaged(file, &error),
+            Self::Poisoned => StoreError::Unavailable(place(&"a change was left half made and taken back")),
+        }
+    }
+}
+
+/// Why a file cannot be opened.
+pub(super) fn not_opened(error: DatabaseError, file: &Path) -> StoreError {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
+            StoreError::InUse(file.display().to_string())
+        }
+        DatabaseError::Storage(StorageError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
+            damaged(file, &error)
+        }
+        DatabaseError::Storage(error) => Failure::Storage(error).at(file),
+        error => damaged(file, &error),
+    }
+}
+
+fn damaged(file: &Path, why: &dyn fmt::Display) -> StoreError {
+    StoreError::Damaged { file: file.display().to_string(), why: why.to_string() }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+}
+
+impl From<StorageError> for Failure {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+impl From<TableError> for Failure {
+    fn from(error: TableError) -> Self {
+        match error {
+            TableError::Storage(error) => Self::Storage(error),
+            error => Self::Table(error),
+        }
+    }
+}
+
+impl From<TransactionError> for Failure {
+    fn from(error: TransactionError) -> Self {
+        match error {
+            TransactionError::Storage(error) => Self::Storage(error),
+            _ => Self::Poisoned,
+        }
+    }
+}
+
+impl From<CommitError> for Failure {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Storage(error) => Self::Storage(error),
+            _ => Self::Poisoned,
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
