@@ -167,14 +167,14 @@ impl<A: Session> Hub<A> {
         }
     }
 
-    /// When the next session is due to end.
+    /// When the next session is due to end, or to leave memory.
     fn retry_after(&self, limit: usize) -> Option<Duration> {
         let now = self.clock.now();
         let known = self.estimate.lock().filter(|(made, _)| now.saturating_since(*made) < ESTIMATE_FOR);
         let next = match known {
             Some((_, next)) => next,
             None => {
-                let next = self.journal.live().iter().filter_map(|vitals| vitals.expires_at()).min();
+                let next = self.journal.live().iter().filter_map(|vitals| vitals.makes_room_at()).min();
                 *self.estimate.lock() = Some((now, next));
                 // As often as the estimate is made, which is not for each who is refused.
                 let refused = self.refused.load(Ordering::Relaxed);

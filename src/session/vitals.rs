@@ -17,7 +17,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{holds::Holds, victim::Victim, wishes::Wishes};
+use super::{holds::Holds, lifecycle::earlier, victim::Victim, wishes::Wishes};
 use crate::{
     clock::Clock, event::Phase, event::SessionId, info::SessionInfo, key::SessionKey, moment::Moment, rules::Ruling,
 };
@@ -313,6 +313,13 @@ impl Vitals {
             (Some(idle), Some(fixed)) => Some(idle.min(fixed)),
             (idle, fixed) => idle.or(fixed),
         }
+    }
+
+    /// When it will have left memory, for good or for a store, if nothing more happens; `None` is never.
+    pub(crate) fn makes_room_at(&self) -> Option<Moment> {
+        let rests_for = self.ruling.lock().as_ref().and_then(|ruling| ruling.limits.passivate_after);
+        let leaves = rests_for.filter(|_| !self.is_busy()).and_then(|limit| self.last_activity().checked_add(limit));
+        earlier(self.expires_at(), leaves)
     }
 
     /// A picture of the session at `now`.

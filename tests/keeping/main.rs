@@ -7,3 +7,4 @@ mod checkpoints;
 mod failures;
 mod passivation;
 mod restart;
+mod threads;

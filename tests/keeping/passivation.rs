@@ -1,6 +1,6 @@
 //! A session that rests leaves memory, and its next message finds it as it was.
 
-use session_actors::{EndReason, Limits, OnFull, Policy, store::MemoryStore, store::Store};
+use session_actors::{EndReason, Limits, OnFull, OpenError, Policy, store::MemoryStore, store::Store};
 use tokio::time::{advance, pause, sleep};
 
 use crate::actor::*;
@@ -253,4 +253,21 @@ async fn a_new_policy_holds_in_the_store_too() {
     registry.set_policy(Policy::new(limits().idle_timeout(secs(1000)))).unwrap();
     sleep(secs(900)).await;
     assert_eq!(store.count(), Ok(1));
+}
+
+/// Whoever was refused used to be told to come back when the first session is due to end, though one leaves memory
+/// long before.
+#[actix::test]
+async fn who_is_refused_is_told_when_the_first_will_have_left() {
+    pause();
+    let policy = Policy::new(limits()).max_sessions(1);
+    let registry = registry_by(policy, MemoryStore::immediate(), &Lives::default());
+    registry.send("k", Give(1)).await.unwrap();
+    sleep(secs(3)).await;
+    match registry.open("l") {
+        Err(OpenError::AtCapacity { retry_after: Some(after), .. }) => assert_eq!(after.as_secs_f64().ceil(), 7.0),
+        other => panic!("{other:?}"),
+    }
+    sleep(secs(8)).await;
+    registry.open("l").unwrap();
 }
