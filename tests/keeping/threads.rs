@@ -282,10 +282,11 @@ async fn who_opens_at_the_last_moment_gets_an_address_that_is_good() {
     let opened = Instant::now();
     let addr = registry.open("k").unwrap();
     go.send(()).unwrap();
+    // Time to go, if it does: mail would hold it back.
+    sleep(REST / 8).await;
     let served = addr.send(Greet).await;
     // The machine may have been away for as long as that.
     assert!(served.is_ok() || opened.elapsed() >= REST, "{served:?}");
-    assert_eq!(registry.stats().passivated, 0);
     drop(go);
     registry.shutdown(PATIENCE).await.unwrap();
 }
