@@ -140,6 +140,19 @@ pub enum Change {
         /// Why it cannot be read.
         why: String,
     },
+    /// The key has no record any more, of whichever session it is and whether it can be read or not. For whoever tends
+    /// the store; no registry asks for it.
+    Discard {
+        /// Whose.
+        key: SessionKey,
+    },
+    /// This is among what was set aside, as in a copy of another store. For whoever tends the store.
+    PutAside(Aside),
+    /// Nothing of the key is set aside any more. For whoever tends the store.
+    DiscardAside {
+        /// Whose.
+        key: SessionKey,
+    },
     /// By which policy the deadlines of all records were computed; `None` if that is no longer, or not yet, one for all.
     /// To be put, too, by whoever puts records that no registry made.
     Policy(Option<String>),

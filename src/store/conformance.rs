@@ -15,7 +15,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use super::{Change, Record, State, Store, StoreError};
+use super::{Aside, Change, Record, State, Store, StoreError};
 use crate::{event::SessionId, key::SessionKey};
 
 /// Runs every check that needs no restart. `fresh` makes an empty store.
@@ -33,6 +33,7 @@ pub fn check<S: Store>(mut fresh: impl FnMut() -> S) {
     deadlines_come_in_order_and_follow_their_records(&fresh());
     pages_go_through_everything_once(&fresh());
     what_is_set_aside_is_out_of_the_way_and_kept(&fresh());
+    what_is_discarded_is_gone(&fresh());
     the_policy_is_the_one_put_last(&fresh());
     ids_are_given_once(&fresh());
     states_may_be_large(&fresh());
@@ -182,6 +183,19 @@ fn what_is_set_aside_is_out_of_the_way_and_kept(store: &impl Store) {
     assert_eq!((of(0), of(1)), (("a".into(), "for a test".into()), ("a".into(), "for a test".into())));
     assert!(String::from_utf8_lossy(&aside[0].bytes).contains("2001"), "the bytes that were set aside: {:?}", aside[0]);
     assert_eq!(expect(store.set_aside(1)).len(), 1, "as many as were asked for");
+}
+
+fn what_is_discarded_is_gone(store: &impl Store) {
+    let discard = |text| Change::Discard { key: key(text) };
+    expect(store.commit(&[put("a", record(1, 1).ends_at(at(5))), put("b", record(2, 1)), discard("a"), discard("x")]));
+    assert_eq!((loaded(store, "a"), loaded(store, "b")), (None, Some(2)), "a record that was discarded");
+    assert!(due(store, 100, 10).is_empty(), "the deadline of a record that was discarded");
+    let aside = |text: &str, n: u64| Aside::new(key(text), at(n), format!("why {n}"), vec![0, 159, n as u8]);
+    expect(store.commit(&[Change::PutAside(aside("a", 7)), Change::PutAside(aside("b", 8)), set_aside("b")]));
+    let kept = expect(store.set_aside(10));
+    assert_eq!(kept[..2], [aside("a", 7), aside("b", 8)], "what was put aside");
+    expect(store.commit(&[Change::DiscardAside { key: key("b") }, Change::DiscardAside { key: key("x") }]));
+    assert_eq!(expect(store.set_aside(10)), [aside("a", 7)], "what is left when something aside was discarded");
 }
 
 fn the_policy_is_the_one_put_last(store: &impl Store) {

@@ -158,6 +158,11 @@ impl Store for MemoryStore {
                         content.take(key);
                     }
                 }
+                Change::Discard { key } => drop(content.take(key)),
+                Change::PutAside(aside) => {
+                    content.aside.push(Aside { at: of_millis(millis(aside.at)), ..aside.clone() });
+                }
+                Change::DiscardAside { key } => content.aside.retain(|aside| aside.key != *key),
                 Change::Policy(policy) => content.policy = policy.clone(),
                 Change::SetAside { key, why } => {
                     if let Some(stored) = content.take(key) {

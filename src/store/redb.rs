@@ -40,7 +40,8 @@ pub struct RedbStore {
 type Create = Box<dyn Fn(&Builder, &Path) -> Result<Database, DatabaseError> + Send + Sync>;
 
 impl RedbStore {
-    /// Opens the file, which is made if there is none; the folder must be there.
+    /// Opens the file, which is made if there is none; the folder must be there. After a crash this takes the time of a
+    /// look through the whole file.
     ///
     /// # Errors
     ///
@@ -55,7 +56,12 @@ impl RedbStore {
     ///
     /// As [`open`](Self::open).
     pub fn open_with(file: impl AsRef<Path>, options: RedbOptions) -> Result<Self, StoreError> {
-        Self::created(file.as_ref(), options, Box::new(|builder, file| builder.create(file)))
+        let create: Create = if options.create {
+            Box::new(|builder, file| builder.create(file))
+        } else {
+            Box::new(|builder, file| builder.open(file))
+        };
+        Self::created(file.as_ref(), options, create)
     }
 
     fn created(file: &Path, options: RedbOptions, create: Create) -> Result<Self, StoreError> {

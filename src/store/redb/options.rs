@@ -5,11 +5,12 @@
 #[non_exhaustive]
 pub struct RedbOptions {
     pub(super) cache: usize,
+    pub(super) create: bool,
 }
 
 impl Default for RedbOptions {
     fn default() -> Self {
-        Self { cache: 64 << 20 }
+        Self { cache: 64 << 20, create: true }
     }
 }
 
@@ -18,6 +19,13 @@ impl RedbOptions {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Whether a file that is not there is made. Defaults to true.
+    #[must_use]
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
+        self
     }
 
     /// How many bytes of the file may be kept in memory. Defaults to 64 MiB.

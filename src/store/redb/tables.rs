@@ -8,7 +8,7 @@ use super::failure::Failure;
 use crate::{
     event::SessionId,
     key::SessionKey,
-    store::{Change, record::millis},
+    store::{Aside, Change, record::millis},
 };
 
 /// Of a key: its deadline in milliseconds ([`NEVER`] if it has none), its session, its record as JSON. The first two are
@@ -88,14 +88,23 @@ pub(super) fn make(transaction: &WriteTransaction, changes: &[Change]) -> Result
             }
             Change::SetAside { key, why } => {
                 if let Some(bytes) = take(&mut sessions, &mut deadlines, key)? {
-                    let mut aside = transaction.open_table(ASIDE)?;
-                    let number = aside.last()?.map_or(0, |(number, _)| number.value() + 1);
-                    let at = millis(SystemTime::now());
-                    aside.insert(number, (key.as_str(), at, why.as_str(), bytes.as_slice()))?;
+                    put_aside(transaction, &Aside::new(key.clone(), SystemTime::now(), why.clone(), bytes))?;
                 }
+            }
+            Change::Discard { key } => drop(take(&mut sessions, &mut deadlines, key)?),
+            Change::PutAside(aside) => put_aside(transaction, aside)?,
+            Change::DiscardAside { key } => {
+                transaction.open_table(ASIDE)?.retain(|_, (whose, ..)| whose != key.as_str())?;
             }
         }
     }
+    Ok(())
+}
+
+fn put_aside(transaction: &WriteTransaction, put: &Aside) -> Result<(), Failure> {
+    let mut aside = transaction.open_table(ASIDE)?;
+    let number = aside.last()?.map_or(0, |(number, _)| number.value() + 1);
+    aside.insert(number, (put.key.as_str(), millis(put.at), put.why.as_str(), put.bytes.as_slice()))?;
     Ok(())
 }
 
