@@ -4,7 +4,7 @@
 //! answer. They end when the desk is closed and what was asked of them is done.
 
 use std::{
-    collections::HashMap,
+    collections::HashSet,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Weak, mpsc},
@@ -40,15 +40,15 @@ struct Write {
 pub(super) struct Asked {
     pub(super) store: Arc<dyn Store>,
     /// Sessions that have ended, though their records could not be removed: as good as gone.
-    owed: Mutex<HashMap<SessionKey, SessionId>>,
+    owed: Mutex<HashSet<(SessionKey, SessionId)>>,
 }
 
 impl Asked {
     /// The record of a key, unless its session has ended. A store that panics is one that fails.
     pub(super) fn load(&self, key: &SessionKey) -> Result<Option<Record>, StoreError> {
         let record = self.call(|store| store.load(key))?;
-        let owed = self.owed.lock().get(key).copied();
-        Ok(record.filter(|record| Some(record.session) != owed))
+        let owed = self.owed.lock();
+        Ok(record.filter(|record| owed.is_empty() || !owed.contains(&(key.clone(), record.session))))
     }
 
     pub(super) fn call<T>(&self, call: impl FnOnce(&dyn Store) -> Result<T, StoreError>) -> Result<T, StoreError> {
@@ -58,6 +58,30 @@ impl Asked {
 
     fn commit(&self, changes: &[Change]) -> Result<(), StoreError> {
         self.call(|store| store.commit(changes))
+    }
+
+    /// The removals that are owed. Copied: who loads meanwhile must not find what has ended.
+    fn owed(&self) -> Vec<Change> {
+        let owed = self.owed.lock();
+        owed.iter().map(|(key, session)| Change::Remove { key: key.clone(), session: *session }).collect()
+    }
+
+    /// These were made.
+    fn paid(&self, removals: &[Change]) {
+        let mut owed = self.owed.lock();
+        for removal in removals {
+            if let Change::Remove { key, session } = removal {
+                owed.remove(&(key.clone(), *session));
+            }
+        }
+    }
+
+    /// Makes the removals that are owed, if that can be done now.
+    fn pay(&self) {
+        let owed = self.owed();
+        if !owed.is_empty() && self.commit(&owed).is_ok() {
+            self.paid(&owed);
+        }
     }
 }
 
@@ -123,6 +147,8 @@ impl Desk {
     /// Lets a reader do this. Dropped undone if the desk is closed.
     pub(super) fn read(&self, read: impl FnOnce(&Asked) + Send + 'static) {
         if let Some(asked) = &self.immediate {
+            // There is no writer that would.
+            asked.pay();
             return read(asked);
         }
         if let Some(threads) = &*self.threads.lock() {
@@ -149,13 +175,13 @@ impl Desk {
     /// A session has ended and its record could not be removed: as good as gone, and removed when it can be.
     pub(super) fn owe(&self, key: SessionKey, session: SessionId) {
         let Some(asked) = self.asked.upgrade() else { return };
-        asked.owed.lock().insert(key.clone(), session);
+        asked.owed.lock().insert((key.clone(), session));
         drop(asked);
         // Wakes the writer.
         let asked = Weak::clone(&self.asked);
         self.write(Change::Remove { key: key.clone(), session }, move |outcome| {
             if let (Ok(()), Some(asked)) = (outcome, asked.upgrade()) {
-                asked.owed.lock().remove(&key);
+                asked.owed.lock().remove(&(key, session));
             }
         });
     }
@@ -188,14 +214,13 @@ fn write(asked: &Asked, writes: &mpsc::Receiver<Write>) {
         };
         let batch = first.into_iter().chain(std::iter::from_fn(|| writes.try_recv().ok())).take(BATCH);
         let (mut changes, dones): (Vec<_>, Vec<_>) = batch.map(|Write { change, done }| (change, done)).unzip();
-        // Copied: who loads meanwhile must not find what has ended.
-        let owed: Vec<_> = asked.owed.lock().iter().map(|(key, session)| (key.clone(), *session)).collect();
+        let owed = asked.owed();
         let asked_for = changes.len();
-        changes.extend(owed.iter().map(|(key, session)| Change::Remove { key: key.clone(), session: *session }));
+        changes.extend_from_slice(&owed);
 
         match asked.commit(&changes) {
             Ok(()) => {
-                asked.owed.lock().retain(|key, session| !owed.contains(&(key.clone(), *session)));
+                asked.paid(&owed);
                 dones.into_iter().for_each(|done| tell(done, Ok(())));
             }
             Err(error) => {

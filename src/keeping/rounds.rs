@@ -84,38 +84,36 @@ impl<A: Session> Hub<A> {
     /// `None` if the store failed; otherwise when the next is due.
     async fn end_due(self: &Arc<Self>) -> Option<Option<Moment>> {
         let keeper = self.keeper.as_ref()?;
-        // In memory. The index still has them first.
-        let mut elsewhere = HashSet::new();
+        // Looked at, once. Those that the index has first all the same are in memory, failed, or owed.
+        let mut seen = HashSet::new();
         loop {
             let until = self.clock.wall(self.clock.now());
-            let limit = SLICE + elsewhere.len();
+            let limit = SLICE + seen.len();
             let due = keeper.ask(move |asked| asked.call(|store| store.due(until, limit))).await;
             let due = self.heard(due)?;
-            let due: Vec<_> = due.into_iter().map(|due| due.key).filter(|key| !elsewhere.contains(key)).collect();
-            if due.is_empty() {
+            let still_due = !due.is_empty();
+            let new: Vec<_> = due.into_iter().map(|due| due.key).filter(|key| !seen.contains(key)).collect();
+            if new.is_empty() {
+                if still_due {
+                    return Some(self.clock.now().checked_add(AGAIN));
+                }
                 break;
             }
-            let looked = self.look_at(due).await?;
+            let looked = self.look_at(new).await?;
             if looked.iter().all(|(_, looked)| matches!(looked, Looked::Failed)) {
                 return None;
             }
             for (key, looked) in looked {
-                match looked {
-                    Looked::Elsewhere => {
-                        // It has been active since it was saved: then it is saved with its new deadline.
-                        if let Some(vitals) = self.journal.find(key.as_str()) {
-                            vitals.wish(Wishes::SAVE);
-                        }
-                        elsewhere.insert(key);
+                if matches!(looked, Looked::Elsewhere) {
+                    // It has been active since it was saved: then it is saved with its new deadline.
+                    if let Some(vitals) = self.journal.find(key.as_str()) {
+                        vitals.wish(Wishes::SAVE);
                     }
-                    // The others must not wait for it.
-                    Looked::Failed => drop(elsewhere.insert(key)),
-                    Looked::Rests | Looked::Ended(_) => {}
+                }
+                if !matches!(looked, Looked::Ended(_)) {
+                    seen.insert(key);
                 }
             }
-        }
-        if !elsewhere.is_empty() {
-            return Some(self.clock.now().checked_add(AGAIN));
         }
         let next = keeper.ask(|asked| asked.call(|store| store.next_deadline())).await;
         Some(self.heard(next)?.map(|at| self.clock.of_wall(at)))

@@ -57,13 +57,14 @@ impl Farewell {
 
     /// Before the last hooks: what they do is not kept.
     pub(super) fn of<A: Session>(body: &mut Body<A>, end: &End) -> Self {
+        let before = body.saving().is_some_and(|saving| saving.stored);
+        let at_work = body.is_at_work();
         let saving = body.ctx.extras.as_mut().and_then(|extras| extras.saving.as_mut());
-        let before = saving.as_ref().is_some_and(|saving| saving.stored);
         let held = saving.map(|saving| saving.take_held()).unwrap_or_default();
         let store = if end.passivated {
             Store::Current
         } else if matches!(end.reason, EndReason::Shutdown | EndReason::Aborted) {
-            Self::last_state(body, before)
+            Self::last_state(body, before, at_work)
         } else if before {
             Store::Forget
         } else {
@@ -72,14 +73,14 @@ impl Farewell {
         Self { store, held }
     }
 
-    fn last_state<A: Session>(body: &Body<A>, before: bool) -> Store {
+    fn last_state<A: Session>(body: &Body<A>, before: bool, at_work: bool) -> Store {
         let hub = body.ctx.hub();
         let Some(keeper) = &hub.keeper else { return Store::Nothing };
         let taken = catch_unwind(AssertUnwindSafe(|| keeper.snapshot(&body.act)))
             .unwrap_or_else(|payload| Err(format!("state panicked: {}", panic_message(payload))));
         match taken {
             Ok(snapshot) => {
-                let figures = body.ctx.figures(hub.clock.now(), body.in_flight() > 0);
+                let figures = body.ctx.figures(hub.clock.now(), at_work);
                 Store::Save { snapshot, figures, before }
             }
             Err(error) => Store::Lost { error, before },

@@ -88,6 +88,11 @@ struct InFlight {
 }
 
 impl Saving {
+    /// How many wait, which count as work in flight, and are none of the session's own.
+    fn held_back(&self) -> usize {
+        self.held.len() + self.in_flight.as_ref().map_or(0, |in_flight| in_flight.held.len())
+    }
+
     /// All replies that wait, when the session ends.
     pub(super) fn take_held(&mut self) -> Vec<Held> {
         let mut held = self.in_flight.as_mut().map(|in_flight| std::mem::take(&mut in_flight.held)).unwrap_or_default();
@@ -171,7 +176,8 @@ impl<A: Session> Body<A> {
             if !leaves && !wants_save || self.waits_for_store(now) {
                 return Kept::Rest;
             }
-            let Some((snapshot, mark)) = self.look(now) else { return Kept::Rest };
+            let figures = self.ctx.figures(now, self.is_at_work());
+            let Some((snapshot, mark)) = self.look(now, &figures) else { return Kept::Rest };
             if self.ctx.saving().saved == Some(mark) {
                 self.is_current();
                 return if leaves { self.go(cx, taken) } else { Kept::Rest };
@@ -188,12 +194,17 @@ impl<A: Session> Body<A> {
             if leaves {
                 self.ctx.saving().tried = Some(mark.last_activity);
             }
-            self.save(now, load.busy, snapshot, mark);
+            self.save(now, snapshot, figures, mark);
             // A store in memory has answered by now.
             if !self.hear_store(now) {
                 return Kept::Rest;
             }
         }
+    }
+
+    /// Whether it is busy with more than replies that wait for the store.
+    pub(super) fn is_at_work(&self) -> bool {
+        self.in_flight() as usize > self.saving().map_or(0, Saving::held_back)
     }
 
     /// When the task has to look after the store, if nothing wakes it.
@@ -237,15 +248,11 @@ impl<A: Session> Body<A> {
     }
 
     /// What it would save now.
-    fn look(&mut self, now: Moment) -> Option<(Snapshot, Mark)> {
+    fn look(&mut self, now: Moment, figures: &Figures) -> Option<(Snapshot, Mark)> {
         match self.keeper()?.snapshot(&self.act) {
             Ok(snapshot) => {
-                let mark = Mark {
-                    snapshot: snapshot.mark(),
-                    handled: self.ctx.vitals.handled(),
-                    last_activity: self.ctx.lifecycle.last_activity(),
-                    extended: self.ctx.lifecycle.extended(),
-                };
+                let Figures { last_activity, extended, handled, .. } = *figures;
+                let mark = Mark { snapshot: snapshot.mark(), handled, last_activity, extended };
                 Some((snapshot, mark))
             }
             Err(error) => {
@@ -255,14 +262,13 @@ impl<A: Session> Body<A> {
         }
     }
 
-    fn save(&mut self, now: Moment, busy: bool, snapshot: Snapshot, mark: Mark) {
+    fn save(&mut self, now: Moment, snapshot: Snapshot, figures: Figures, mark: Mark) {
         let outcome = Outcome::default();
         let (told, vitals) = (Arc::clone(&outcome), Arc::clone(&self.ctx.vitals));
         let done = move |result| {
             *told.lock() = Some(result);
             vitals.wish(Wishes::SAVED);
         };
-        let figures = self.ctx.figures(now, busy);
         let timeout = self.keeper().map_or(Duration::ZERO, Keeper::timeout);
         let saving = self.ctx.saving();
         let held = std::mem::take(&mut saving.held);
