@@ -7,7 +7,11 @@ use std::{
     collections::HashSet,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Weak, mpsc},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
     time::Duration,
 };
@@ -41,6 +45,8 @@ pub(super) struct Asked {
     pub(super) store: Arc<dyn Store>,
     /// Sessions that have ended, though their records could not be removed: as good as gone.
     owed: Mutex<HashSet<(SessionKey, SessionId)>>,
+    /// Deadlines may be by another policy than the store knows of: it has to know that with the next change.
+    policy_changes: AtomicBool,
 }
 
 impl Asked {
@@ -56,8 +62,18 @@ impl Asked {
             .unwrap_or_else(|payload| Err(StoreError::Unavailable(format!("it panicked: {}", panic_message(payload)))))
     }
 
-    fn commit(&self, changes: &[Change]) -> Result<(), StoreError> {
-        self.call(|store| store.commit(changes))
+    /// To be called when the changes have been collected: what was asked for after a change of policy comes after it.
+    fn commit(&self, changes: &mut Vec<Change>) -> Result<(), StoreError> {
+        let policy_changes = self.policy_changes.swap(false, Ordering::AcqRel);
+        if policy_changes {
+            changes.insert(0, Change::Policy(None));
+        }
+        let outcome = self.call(|store| store.commit(changes));
+        if policy_changes && outcome.is_err() {
+            changes.remove(0);
+            self.policy_changes.store(true, Ordering::Release);
+        }
+        outcome
     }
 
     /// The removals that are owed. Copied: who loads meanwhile must not find what has ended.
@@ -78,8 +94,8 @@ impl Asked {
 
     /// Makes the removals that are owed, if that can be done now.
     fn pay(&self) {
-        let owed = self.owed();
-        if !owed.is_empty() && self.commit(&owed).is_ok() {
+        let mut owed = self.owed();
+        if !owed.is_empty() && self.commit(&mut owed).is_ok() {
             self.paid(&owed);
         }
     }
@@ -107,7 +123,7 @@ impl Desk {
     /// If a thread cannot be started.
     pub(super) fn open(store: Arc<dyn Store>) -> io::Result<Self> {
         let immediate = store.is_immediate();
-        let asked = Arc::new(Asked { store, owed: Mutex::default() });
+        let asked = Arc::new(Asked { store, owed: Mutex::default(), policy_changes: AtomicBool::new(false) });
         if immediate {
             let weak = Arc::downgrade(&asked);
             return Ok(Self { asked: weak, immediate: Some(asked), threads: Mutex::new(None), running: None.into() });
@@ -160,7 +176,7 @@ impl Desk {
     /// Makes a change, with others in one batch; `done` is told when it is durable, or why it was not made.
     pub(super) fn write(&self, change: Change, done: impl FnOnce(Result<(), StoreError>) + Send + 'static) {
         if let Some(asked) = &self.immediate {
-            return done(asked.commit(&[change]));
+            return done(asked.commit(&mut vec![change]));
         }
         let write = Write { change, done: Box::new(done) };
         let refused = match &*self.threads.lock() {
@@ -184,6 +200,13 @@ impl Desk {
                 asked.owed.lock().remove(&(key, session));
             }
         });
+    }
+
+    /// From here on sessions may be saved with deadlines by another policy than the rest has.
+    pub(super) fn policy_changes(&self) {
+        if let Some(asked) = self.asked.upgrade() {
+            asked.policy_changes.store(true, Ordering::Release);
+        }
     }
 
     /// Nothing more is asked; what was is done.
@@ -218,7 +241,7 @@ fn write(asked: &Asked, writes: &mpsc::Receiver<Write>) {
         let asked_for = changes.len();
         changes.extend_from_slice(&owed);
 
-        match asked.commit(&changes) {
+        match asked.commit(&mut changes) {
             Ok(()) => {
                 asked.paid(&owed);
                 dones.into_iter().for_each(|done| tell(done, Ok(())));
@@ -229,7 +252,7 @@ fn write(asked: &Asked, writes: &mpsc::Receiver<Write>) {
                 } else {
                     // One of them cannot be made: the others must not suffer for it.
                     for (change, done) in changes.iter().zip(dones) {
-                        tell(done, asked.commit(std::slice::from_ref(change)));
+                        tell(done, asked.commit(&mut vec![change.clone()]));
                     }
                 }
             }

@@ -199,11 +199,7 @@ impl<A: Session> Keeper<A> {
     /// From here on sessions may be saved with deadlines by another policy than the rest has. To be called before they
     /// are, so that the store knows it first.
     pub(crate) fn policy_changes(&self) {
-        self.desk.write(Change::Policy(None), |outcome| {
-            if let Err(error) = outcome {
-                tracing::error!(%error, "the session store could not be told of a new policy");
-            }
-        });
+        self.desk.policy_changes();
     }
 
     /// The index of deadlines has to be made anew.

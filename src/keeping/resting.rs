@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 
 use super::{
-    Keeper, keeper,
+    Keeper, Memory, keeper,
     loading::{ended, memory},
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     limits::EffectiveLimits,
     registry::{Closing, hub::Hub},
     session::Session,
-    store::Change,
+    store::{Change, Record},
 };
 
 /// Between two looks at a key that is on its way from one place to the other.
@@ -75,9 +75,7 @@ impl<A: Session> Hub<A> {
                     done(outcome.map_or(Looked::Failed, Looked::Ended));
                 });
             }
-            // By limits that may be others than those it was saved with.
-            let ends_at = memory.figures.end(&hub.limits_in_store(&key, &memory.figures)).map(|(at, _)| at);
-            let record = keeper::record(&hub.clock, session, memory.snapshot.0, &memory.figures, ends_at);
+            let record = hub.with_its_deadline(&key, memory);
             let Some(keeper) = hub.keeper.as_ref().filter(|_| record.ends_at != indexed) else {
                 drop(sealed);
                 return done(Looked::Rests);
@@ -95,6 +93,19 @@ impl<A: Session> Hub<A> {
                 done(looked);
             });
         });
+    }
+
+    /// A record by limits that may be others than those it was saved with.
+    fn with_its_deadline(&self, key: &SessionKey, memory: Memory) -> Record {
+        let Memory { session, figures, snapshot } = memory;
+        let ends_at = figures.end(&self.limits_in_store(key, &figures)).map(|(at, _)| at);
+        keeper::record(&self.clock, session, snapshot.0, &figures, ends_at)
+    }
+
+    /// Whether a record has the deadline that it has to have.
+    pub(super) fn has_its_deadline(&self, key: &SessionKey, record: Record) -> bool {
+        let indexed = record.ends_at;
+        self.with_its_deadline(key, memory(&self.clock, self.clock.now(), record)).ends_at == indexed
     }
 
     /// The limits of a session in the store.

@@ -6,6 +6,7 @@
 
 use std::{
     collections::HashSet,
+    mem,
     sync::{Arc, Weak, atomic::Ordering},
     time::Duration,
 };
@@ -37,6 +38,7 @@ pub(crate) async fn run<A: Session>(hub: Weak<Hub<A>>) {
     };
     let Some((news, loads)) = hub.upgrade().and_then(told) else { return };
     let mut next = Some(Instant::now());
+    let mut reindexing = None;
     loop {
         let gives_up = {
             let Some(hub) = hub.upgrade().filter(|hub| !hub.shutdown.is_complete()) else { return };
@@ -53,15 +55,23 @@ pub(crate) async fn run<A: Session>(hub: Weak<Hub<A>>) {
         let now = Instant::now();
         keeper.give_up(&hub, now);
         if next.is_some_and(|next| next <= now) {
-            let looks_at = if hub.shutdown.begun() { None } else { hub.make_rounds().await };
+            let looks_at = if hub.shutdown.begun() { None } else { hub.make_rounds(&mut reindexing).await };
             next = looks_at.map(|at| hub.clock.instant(at));
         }
     }
 }
 
+/// The deadlines are being computed by another policy than before.
+struct Reindexing {
+    /// The policy, as the store is to know it when that is done.
+    policy: Option<String>,
+    /// Sessions in memory, which have to save themselves with their new deadlines.
+    unsettled: Vec<SessionKey>,
+}
+
 impl<A: Session> Hub<A> {
     /// Ends what is due. Returns when to look again.
-    async fn make_rounds(self: &Arc<Self>) -> Option<Moment> {
+    async fn make_rounds(self: &Arc<Self>, reindexing: &mut Option<Reindexing>) -> Option<Moment> {
         let keeper = self.keeper.as_ref()?;
         // From here on whoever saves something tells.
         keeper.looks_at.store(u64::MAX, Ordering::Relaxed);
@@ -69,12 +79,19 @@ impl<A: Session> Hub<A> {
             // Nothing is ended. A change of policy tells.
             return None;
         }
-        let sound = !keeper.reindex.swap(false, Ordering::Relaxed) || self.reindex().await;
-        if !sound {
-            keeper.reindex.store(true, Ordering::Relaxed);
+        if keeper.reindex.swap(false, Ordering::Relaxed) {
+            let policy = keeper::text(&self.policy());
+            *reindexing = self.reindex().await.map(|unsettled| Reindexing { policy, unsettled });
+            keeper.reindex.fetch_or(reindexing.is_none(), Ordering::Relaxed);
         }
+        if let Some(now) = reindexing.as_mut()
+            && self.settle(now).await
+        {
+            *reindexing = None;
+        }
+        let settled = reindexing.is_none() && !keeper.reindex.load(Ordering::Relaxed);
         let next = match self.end_due().await {
-            Some(next) if sound => next,
+            Some(next) if settled => next,
             _ => self.clock.now().checked_add(AGAIN),
         };
         keeper.looks_at.store(next.map_or(u64::MAX, Moment::nanos), Ordering::Relaxed);
@@ -119,41 +136,57 @@ impl<A: Session> Hub<A> {
         Some(self.heard(next)?.map(|at| self.clock.of_wall(at)))
     }
 
-    /// Looks at every record, because its deadline may be another one now. False if the store failed.
-    async fn reindex(self: &Arc<Self>) -> bool {
-        let Some(keeper) = &self.keeper else { return true };
-        let policy = keeper::text(&self.policy());
-        if !self.look_at_all().await {
-            return false;
-        }
-        // Not if another one has come meanwhile: what is saved goes by that already.
-        if self.shutdown.begun() || keeper.reindex.load(Ordering::Relaxed) {
-            return true;
-        }
-        let (tell, told) = oneshot::channel();
-        keeper.desk.write(Change::Policy(policy), move |outcome| drop(tell.send(outcome)));
-        let told = tokio::time::timeout(keeper.timeout(), told).await;
-        self.heard(told.ok().and_then(Result::ok)).is_some()
-    }
-
-    async fn look_at_all(self: &Arc<Self>) -> bool {
-        let Some(keeper) = &self.keeper else { return true };
+    /// Looks at every record, because its deadline may be another one now. `None` if the store failed; otherwise those
+    /// that are in memory.
+    async fn reindex(self: &Arc<Self>) -> Option<Vec<SessionKey>> {
+        let keeper = self.keeper.as_ref()?;
         let mut after: Option<SessionKey> = None;
-        loop {
+        let mut unsettled = Vec::new();
+        while !self.shutdown.begun() {
             let from = after.clone();
             let page = keeper.ask(move |asked| asked.call(|store| store.page(from.as_ref(), SLICE))).await;
-            let Some(page) = self.heard(page) else { return false };
-            let Some(last) = page.last() else { return true };
+            let page = self.heard(page)?;
+            let Some(last) = page.last() else { break };
             after = Some(last.key.clone());
-            let keys = page.into_iter().map(|entry| entry.key).collect();
-            match self.look_at(keys).await {
-                Some(looked) if !looked.iter().any(|(_, looked)| matches!(looked, Looked::Failed)) => {}
-                _ => return false,
-            }
-            if self.shutdown.begun() {
-                return true;
+            for (key, looked) in self.look_at(page.into_iter().map(|entry| entry.key).collect()).await? {
+                match looked {
+                    Looked::Elsewhere => unsettled.push(key),
+                    Looked::Failed => return None,
+                    Looked::Rests | Looked::Ended(_) => {}
+                }
             }
         }
+        Some(unsettled)
+    }
+
+    /// Whether all deadlines are by this policy, and the store knows that.
+    async fn settle(self: &Arc<Self>, reindexing: &mut Reindexing) -> bool {
+        let Some(keeper) = &self.keeper else { return true };
+        let keys = mem::take(&mut reindexing.unsettled);
+        let hub = Arc::clone(self);
+        let asked = keeper.ask(move |asked| {
+            let is_right =
+                |key: &SessionKey| Ok(asked.load(key)?.is_none_or(|record| hub.has_its_deadline(key, record)));
+            keys.into_iter().map(|key| Ok((is_right(&key)?, key))).collect::<Result<Vec<_>, _>>()
+        });
+        let Some(asked) = self.heard(asked.await) else {
+            // From the beginning.
+            keeper.reindex.store(true, Ordering::Relaxed);
+            return true;
+        };
+        let unsettled: Vec<_> = asked.into_iter().filter(|(right, _)| !right).map(|(_, key)| key).collect();
+        for vitals in unsettled.iter().filter_map(|key| self.journal.find(key.as_str())) {
+            vitals.wish(Wishes::SAVE);
+        }
+        reindexing.unsettled = unsettled;
+        // Not if another policy has come meanwhile: what is saved goes by that already.
+        if !reindexing.unsettled.is_empty() || self.shutdown.begun() || keeper.reindex.load(Ordering::Relaxed) {
+            return false;
+        }
+        let (tell, told) = oneshot::channel();
+        keeper.desk.write(Change::Policy(reindexing.policy.clone()), move |outcome| drop(tell.send(outcome)));
+        let told = tokio::time::timeout(keeper.timeout(), told).await;
+        self.heard(told.ok().and_then(Result::ok)).is_some()
     }
 
     /// Looks at these, and waits for the outcome no longer than for any answer of the store's. `None` if that was not

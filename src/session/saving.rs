@@ -240,9 +240,12 @@ impl<A: Session> Body<A> {
     fn waits_for_store(&mut self, now: Moment) -> bool {
         let timeout = self.keeper().map_or(Duration::ZERO, Keeper::timeout);
         let until = now.checked_add(timeout);
+        let soon = now.checked_add(FIRST_RETRY);
         let saving = self.ctx.saving();
-        for held in &mut saving.held {
-            held.until = held.until.or(until);
+        for held in saving.held.iter_mut().filter(|held| held.until.is_none()) {
+            held.until = until;
+            // Somebody new waits for it: whatever has failed before, it is tried before long.
+            saving.retry_at = saving.retry_at.map(|at| soon.map_or(at, |soon| soon.min(at)));
         }
         saving.in_flight.is_some() || saving.retry_at.is_some_and(|at| now < at)
     }

@@ -16,7 +16,7 @@ use session_actors::{
     store::{MemoryStore, Store},
 };
 
-pub fn secs(secs: u64) -> Duration {
+pub const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 

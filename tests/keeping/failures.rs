@@ -1,7 +1,7 @@
 //! What the store cannot do: nobody waits without end, nothing that it has is lost, and all of it is told.
 
 use session_actors::{
-    SendError, SessionKey, Unserved,
+    Checkpoint, SendError, SessionKey, Unserved,
     store::{MemoryStore, Store, StoreError},
 };
 use tokio::time::{pause, sleep, timeout};
@@ -146,4 +146,37 @@ async fn a_store_that_never_answers_hangs_nobody() {
     let report = timeout(secs(20), all).await.expect("somebody hangs");
     assert_eq!((report.unsaved, report.unresponsive), (1, 0));
     store.faults(|faults| faults.stalled = false);
+}
+
+/// After a while of failures it was tried so seldom that whoever came after the store worked again was told that
+/// nothing could be saved.
+#[actix::test]
+async fn who_comes_when_the_store_works_again_is_not_told_that_it_does_not() {
+    let (store, registry, _) = paused(limits().checkpoint(Checkpoint::Always).passivate_after(None));
+    registry.send("k", Give(1)).await.unwrap();
+    store.faults(|faults| faults.commit = Some(StoreError::Full("no space left".into())));
+    for n in 2..6 {
+        let told = registry.send("k", Give(n)).await;
+        assert!(matches!(told, Err(SendError::Unserved { cause: Unserved::NotSaved { .. } })), "{told:?}");
+        sleep(secs(5)).await;
+    }
+    store.faults(|faults| faults.commit = None);
+    assert_eq!(registry.send("k", Give(6)).await.unwrap(), [1, 2, 3, 4, 5, 6]);
+}
+
+/// Its record was due, and as good as gone: the rounds looked at it again and again, without end.
+#[actix::test]
+async fn a_removal_that_is_owed_is_made_when_it_can_be_and_keeps_nobody_busy_meanwhile() {
+    let (store, registry, mut watch) = paused(limits());
+    registry.send("k", GiveForKeeps(1)).await.unwrap().unwrap();
+    store.faults(|faults| faults.commit = Some(StoreError::Full("no space left".into())));
+    registry.close("k").await.unwrap();
+    sleep(secs(70)).await;
+    assert_eq!(store.count(), Ok(1));
+    assert!(registry.send("k", Look).await.unwrap().is_empty(), "it is another one");
+    store.faults(|faults| faults.commit = None);
+    sleep(secs(2)).await;
+    assert_eq!(store.count(), Ok(0));
+    let told = events(&mut watch).await;
+    assert_eq!(told.iter().filter(|told| told.starts_with("ended")).count(), 1, "{told:?}");
 }

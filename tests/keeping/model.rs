@@ -8,6 +8,7 @@
 //! `PROPTEST_CASES` sets how many runs; a failing run is shrunk to its shortest form.
 
 mod case;
+mod found;
 mod life;
 mod session;
 mod step;

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use session_actors::{
     Checkpoint, Limits, Policy, SessionId, SessionKey,
-    store::{Change, MemoryStore, Record, RedbStore, State, Store},
+    store::{Change, MemoryStore, Record, RedbStore, State, Store, StoreError},
 };
 use tokio::time::{pause, sleep};
 
@@ -232,9 +232,15 @@ async fn a_change_of_policy_that_was_not_finished_is_finished_by_the_next_start(
     let second = registry(limits().idle_timeout(secs(1_000)), store.clone());
     settle().await;
     assert!(store.policy().unwrap().is_some());
+    // It cannot be finished now.
+    store.faults(|faults| faults.load = Some(StoreError::Unavailable("unplugged".into())));
     second.set_policy(Policy::new(limits().idle_timeout(secs(30)))).unwrap();
-    assert_eq!(store.policy(), Ok(None), "from the first moment on");
+    second.send("b", GiveForKeeps(1)).await.unwrap_err();
     settle().await;
+    store.faults(|faults| faults.load = None);
+    assert_eq!(second.send("b", GiveForKeeps(1)).await.unwrap(), Ok(vec![1]));
+    assert_eq!(store.policy(), Ok(None), "with the first record by the new one");
+    sleep(secs(2)).await;
     let known = store.policy().unwrap().expect("when it is done");
     assert!(known.contains("30s"), "{known}");
 }

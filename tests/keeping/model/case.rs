@@ -23,6 +23,9 @@ use crate::actor::*;
 /// The longest that anything is tried again after a store has failed.
 const RECOVERY: Duration = Duration::from_secs(31);
 
+/// As `registry_by` sets it.
+const STORE_TIMEOUT: Duration = secs(2);
+
 pub struct Case {
     life: Life,
     sessions: BTreeMap<&'static str, Known>,
@@ -63,7 +66,7 @@ impl Case {
     }
 
     pub async fn take(&mut self, step: &Step) {
-        if matches!(step, Step::SetPolicy(_) | Step::Own(..) | Step::Resident(..) | Step::Crash(_) | Step::Restart(_)) {
+        if matches!(step, Step::SetPolicy(_) | Step::Own(..) | Step::Resident(..)) {
             self.changed = Instant::now();
         }
         self.apply(step);
@@ -168,7 +171,7 @@ impl Case {
                 Ok(Err(NotSaved::Store { .. })) => {
                     assert!(self.writes_fail, "it could not be saved");
                     self.hear().await;
-                    return self.told(key, sent, Some(number), None);
+                    return self.told(key, sent + STORE_TIMEOUT, Some(number), None);
                 }
                 Ok(Err(error)) => panic!("{error}"),
                 Err(error) => Err(cause(error)),
@@ -180,7 +183,9 @@ impl Case {
             Ok(given) => self.told(key, sent, Some(number), Some(given)),
             Err(Unserved::NotSaved { .. }) => {
                 assert!(self.writes_fail, "it could not be saved");
-                self.told(key, sent, Some(number), None);
+                // The wait for a checkpoint was work of its own, whose end is activity.
+                let wait = if matches!(by, By::KeyForKeeps) { STORE_TIMEOUT } else { Duration::ZERO };
+                self.told(key, sent + wait, Some(number), None);
             }
             Err(cause) => self.refused(key, &cause),
         }
@@ -365,7 +370,7 @@ impl Case {
                     self.sessions.remove(key);
                 }
             }
-            EventKind::StartFailed { .. } => {}
+            EventKind::StartFailed { .. } | EventKind::Draining { .. } => {}
             kind => panic!("unexpected {kind:?}"),
         }
     }
@@ -392,7 +397,7 @@ impl Case {
                 assert!(now <= due + SLACK, "{key} has not left memory, due {:?} ago", now - due);
             }
             let record = self.life.record(key);
-            let must_be = known.must_be_left(number, now, true);
+            let must_be = known.must_be_left(number, self.changed, now, true);
             self.check_record(key, known, record.as_ref(), must_be);
             if let (Some(record), false) = (record, known.in_memory) {
                 let ends_at = record.ends_at.map(|at| self.life.instant(at));
@@ -429,19 +434,23 @@ impl Case {
     /// What the next registry finds is what there is.
     fn find(&mut self) {
         let (now, number, healthy) = (Instant::now(), self.life.policy, self.has_recovered());
+        let changed = self.changed;
         for key in KEYS {
             let record = self.life.record(key);
-            let Some(mut known) = self.sessions.remove(key) else {
-                // An end that was told, and whose record could not be removed.
-                if let Some(record) = record {
-                    assert!(self.owed.contains(&record.session), "{key} comes back");
-                    let mut known = Known::new(record.session, self.life.instant(record.opened_at));
-                    known.given = record.state.read::<Given>().unwrap().given.into_iter().map(|n| (n, now)).collect();
-                    self.sessions.insert(key, self.found(known, &record));
-                }
+            let stored = record.as_ref().map(|record| record.session);
+            let known = self.sessions.remove(key);
+            if let Some(id) = stored.filter(|id| known.as_ref().is_none_or(|known| known.id != *id)) {
+                // An end that was told, and whose record could not be removed. Nothing of what came after it is stored.
+                assert!(self.owed.contains(&id), "{key} comes back");
+                assert!(known.is_none_or(|known| !known.recorded && known.durable == 0));
+                let record = record.expect("it is there");
+                let mut known = Known::new(id, self.life.instant(record.opened_at));
+                known.given = record.state.read::<Given>().unwrap().given.into_iter().map(|n| (n, now)).collect();
+                self.sessions.insert(key, self.found(known, &record));
                 continue;
-            };
-            let must_be = known.must_be_left(number, now, healthy);
+            }
+            let Some(mut known) = known else { continue };
+            let must_be = known.must_be_left(number, changed, now, healthy);
             let left = self.check_record(key, &known, record.as_ref(), must_be);
             // Nobody was ever told that there was such a session, but by its events.
             let Some(record) = record else { continue };

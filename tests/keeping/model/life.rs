@@ -73,11 +73,13 @@ impl Life {
         let mut changes: Vec<_> = self.store.set_aside(1_000).unwrap().into_iter().map(Change::PutAside).collect();
         for key in KEYS.map(|key| SessionKey::new(key).unwrap()) {
             // What cannot be read is left out.
-            let Ok(Some(mut record)) = self.store.load(&key) else { continue };
-            record.opened_at -= ahead;
-            record.last_activity -= ahead;
-            record.ends_at = record.ends_at.map(|at| at - ahead);
-            record.extended_until = record.extended_until.map(|at| at - ahead);
+            let Ok(Some(record)) = self.store.load(&key) else { continue };
+            let record = Record::new(record.session, record.opened_at - ahead, record.state)
+                .last_activity(record.last_activity - ahead)
+                .ends_at(record.ends_at.map(|at| at - ahead))
+                .extended_until(record.extended_until.map(|at| at - ahead))
+                .handled(record.handled)
+                .limits(record.limits);
             changes.push(Change::Put { key, record });
         }
         changes.push(Change::Policy(self.store.policy().unwrap()));

@@ -87,10 +87,10 @@ impl Known {
         self.limits(number).checkpoint
     }
 
-    /// How much a crash must leave at this moment.
-    pub fn must_be_left(&self, number: usize, now: Instant, healthy: bool) -> usize {
+    /// How much a crash must leave at this moment, with limits that hold `since` then.
+    pub fn must_be_left(&self, number: usize, since: Instant, now: Instant, healthy: bool) -> usize {
         let Checkpoint::Every(interval) = self.checkpoint(number) else { return self.durable };
-        let over = |at: Instant| self.in_memory && healthy && at + interval + SLACK < now;
+        let over = |at: Instant| self.in_memory && healthy && at.max(since) + interval + SLACK < now;
         self.durable.max(self.given.iter().filter(|(_, at)| over(*at)).count())
     }
 }
