@@ -146,6 +146,7 @@ impl Case {
             // It has ended while the message waited for the store.
             return assert!(given.is_none(), "{key}: answered by nobody");
         };
+        known.handled += 1;
         if let Some(number) = number {
             known.given.push((number, sent));
             known.active = sent;
@@ -231,11 +232,12 @@ impl Case {
         self.take_events(events);
         match outcome {
             Ok(given) if left => {
-                let known = self.sessions.get(key).expect("it is in the store");
+                let known = self.sessions.get_mut(key).expect("it is in the store");
+                known.handled += 1;
                 assert_eq!(given, known.numbers(), "what {key} has been given");
             }
             Ok(given) => self.told(key, sent, None, Some(given)),
-            Err(Unserved::NotSaved { .. }) => assert!(self.writes_fail),
+            Err(Unserved::NotSaved { .. }) => self.told(key, sent, None, None),
             Err(cause) => self.refused(key, &cause),
         }
     }
@@ -262,6 +264,7 @@ impl Case {
         self.hear().await;
         if let Some(known) = self.sessions.get_mut(key) {
             known.ending = None;
+            known.handled += 1;
         }
         match outcome {
             Ok(()) | Err(Unserved::Ended { .. }) => {}
@@ -386,6 +389,9 @@ impl Case {
         for (key, known) in &self.sessions {
             let info = self.life.registry.info(*key);
             assert_eq!(info.as_ref().map(|info| info.id), known.in_memory.then_some(known.id), "{key}");
+            if let Some(info) = info {
+                assert_eq!((info.handled, info.limits), (known.handled, known.limits(number)), "{key}");
+            }
             if !self.has_recovered() || known.damaged {
                 continue;
             }
@@ -466,6 +472,7 @@ impl Case {
         known.active = self.life.instant(record.last_activity);
         known.extended = record.extended_until.map(|at| self.life.instant(at));
         known.own = record.limits.is_some();
+        known.handled = record.handled;
         (known.durable, known.recorded) = (known.given.len(), true);
         (known.in_memory, known.resident, known.extends) = (false, false, false);
         known

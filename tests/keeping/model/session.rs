@@ -19,6 +19,7 @@ pub struct Known {
     pub durable: usize,
     /// There must be a record of it.
     pub recorded: bool,
+    pub handled: u64,
     pub opened: Instant,
     pub active: Instant,
     pub extended: Option<Instant>,
@@ -39,6 +40,7 @@ impl Known {
             given: Vec::new(),
             durable: 0,
             recorded: false,
+            handled: 0,
             opened: now,
             active: now,
             extended: None,
@@ -55,7 +57,7 @@ impl Known {
         self.given.iter().map(|(number, _)| *number).collect()
     }
 
-    fn limits(&self, number: usize) -> EffectiveLimits {
+    pub fn limits(&self, number: usize) -> EffectiveLimits {
         let mut limits = Policy::new(policy(number)).get_limits();
         if self.own {
             let own = Policy::new(own()).get_limits();
