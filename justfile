@@ -48,6 +48,10 @@ benches:
 peers:
     .ci/run peers
 
+# what stores cost, seconds of it (`run` without `--short` writes benches/STORES.md)
+stores:
+    .ci/run stores
+
 # licences, advisories, bans, sources (needs cargo-deny)
 deny:
     cargo deny check
