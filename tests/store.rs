@@ -5,6 +5,10 @@ use std::{
     cell::Cell,
     fs,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -137,6 +141,28 @@ fn a_sound_file_is_found_to_be_so() {
     }
     assert!(store.check().unwrap());
     assert_eq!(state(&store, "k42").as_deref(), Some("hello"));
+}
+
+#[test]
+fn after_a_crash_the_file_is_there_and_with_quick_repair_at_once() {
+    for quick in [false, true] {
+        let files = Files::new();
+        let (file, crashed) = (files.next(), files.next());
+        let store = RedbStore::open_with(&file, RedbOptions::new().quick_repair(quick)).unwrap();
+        for n in 0..100 {
+            put(&store, &format!("k{n}"), "hello").unwrap();
+        }
+        // As it lies there while it is open, and after `kill -9`.
+        fs::copy(&file, &crashed).unwrap();
+
+        let repaired = Arc::new(AtomicBool::new(false));
+        let noted = Arc::clone(&repaired);
+        let note = move |_: &mut redb::RepairSession| noted.store(true, Ordering::Relaxed);
+        drop(redb::Builder::new().set_repair_callback(note).create(&crashed).unwrap());
+        assert_eq!(repaired.load(Ordering::Relaxed), !quick, "whether the whole file was walked through");
+        let store = RedbStore::open(&crashed).unwrap();
+        assert_eq!((store.count(), state(&store, "k42").as_deref()), (Ok(100), Some("hello")));
+    }
 }
 
 #[test]

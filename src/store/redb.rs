@@ -14,7 +14,9 @@ use std::{
 };
 
 use parking_lot::RwLock;
-use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata};
+use redb::{
+    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata, WriteTransaction,
+};
 
 pub use self::options::RedbOptions;
 use self::{
@@ -41,7 +43,7 @@ type Create = Box<dyn Fn(&Builder, &Path) -> Result<Database, DatabaseError> + S
 
 impl RedbStore {
     /// Opens the file, which is made if there is none; the folder must be there. After a crash this takes the time of a
-    /// look through the whole file.
+    /// look through the whole file, unless it was written with [`quick_repair`](RedbOptions::quick_repair).
     ///
     /// # Errors
     ///
@@ -95,13 +97,19 @@ impl RedbStore {
         builder.set_cache_size(self.options.cache);
         let database = (self.create)(&builder, &self.file).map_err(|error| not_opened(error, &self.file))?;
         let error = |error: Failure| error.at(&self.file);
-        let transaction = database.begin_write().map_err(Failure::from).map_err(error)?;
+        let transaction = self.begin_write(&database).map_err(error)?;
         let found = set_up(&transaction).map_err(error)?;
         if found > KNOWN_FORMAT {
             return Err(StoreError::Format { found, known: KNOWN_FORMAT });
         }
         transaction.commit().map_err(Failure::from).map_err(error)?;
         Ok(database)
+    }
+
+    fn begin_write(&self, database: &Database) -> Result<WriteTransaction, Failure> {
+        let mut transaction = database.begin_write()?;
+        transaction.set_quick_repair(self.options.quick_repair);
+        Ok(transaction)
     }
 
     /// Calls it with the open database; after an error that redb does not go on from, the next call opens it again.
@@ -145,7 +153,7 @@ impl Store for RedbStore {
             return Ok(());
         }
         self.with(|database| {
-            let transaction = database.begin_write()?;
+            let transaction = self.begin_write(database)?;
             make(&transaction, changes)?;
             // Durable: redb's own default, `Durability::Immediate`.
             Ok(transaction.commit()?)
@@ -214,7 +222,7 @@ impl Store for RedbStore {
 
     fn reserve_ids(&self, count: u64) -> Result<u64, StoreError> {
         self.with(|database| {
-            let transaction = database.begin_write()?;
+            let transaction = self.begin_write(database)?;
             let first = {
                 let mut meta = transaction.open_table(META)?;
                 let first = meta.get(NEXT_ID)?.map_or(1, |next| next.value());

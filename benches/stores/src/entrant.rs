@@ -2,10 +2,12 @@
 
 use actix::System;
 use serde::{Deserialize, Serialize};
-use session_actors::store::RedbStore;
 
 use crate::{
-    contenders::{engine::Engine, sqlite::SqliteStore},
+    contenders::{
+        engine::{Engine, Redb, RedbQuickRepair},
+        sqlite::Sqlite,
+    },
     work::{Outcome, Place, Work, checkpoint, disk, passivate, rest, restore, start},
 };
 
@@ -14,6 +16,8 @@ use crate::{
 pub(crate) enum Entrant {
     /// This crate on redb.
     Redb,
+    /// The same with `quick_repair`.
+    RedbQuickRepair,
     /// This crate on SQLite.
     Sqlite,
     /// A map in memory and one JSON file of all sessions.
@@ -24,6 +28,7 @@ impl Entrant {
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Redb => "session-actors on redb",
+            Self::RedbQuickRepair => "on redb, `quick_repair`",
             Self::Sqlite => "session-actors on SQLite",
             Self::OneFile => "one JSON file",
         }
@@ -33,6 +38,8 @@ impl Entrant {
     pub(crate) fn sits_out(self, work: Work) -> Option<&'static str> {
         match (self, work) {
             (Self::OneFile, Work::Restore) => Some("its sessions never leave memory"),
+            (Self::RedbQuickRepair, Work::Always | Work::Start) => None,
+            (Self::RedbQuickRepair, _) => Some("it is the same but for fsyncs and crashes"),
             (Self::Sqlite | Self::OneFile, Work::NoStore) => Some("there is no store in it"),
             _ => None,
         }
@@ -43,8 +50,9 @@ impl Entrant {
             return Err(format!("{} has no part in {work:?}: {why}", self.title()).into());
         }
         match self {
-            Self::Redb => System::new().block_on(with::<RedbStore>(work, place)),
-            Self::Sqlite => System::new().block_on(with::<SqliteStore>(work, place)),
+            Self::Redb => System::new().block_on(with::<Redb>(work, place)),
+            Self::RedbQuickRepair => System::new().block_on(with::<RedbQuickRepair>(work, place)),
+            Self::Sqlite => System::new().block_on(with::<Sqlite>(work, place)),
             Self::OneFile => in_one_file(work, place),
         }
     }

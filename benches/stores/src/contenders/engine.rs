@@ -17,14 +17,35 @@ pub(crate) const CACHE: usize = 64 << 20;
 /// In one batch where a file is filled.
 const BATCH: usize = 10_000;
 
-pub(crate) trait Engine: Store + Sized {
+pub(crate) trait Engine {
+    const NAME: &str;
+    type Store: Store;
+
     /// Opens the file, with so many bytes of it in memory at most.
-    fn open(file: &Path, cache: usize) -> Result<Self, StoreError>;
+    fn open(file: &Path, cache: usize) -> Result<Self::Store, StoreError>;
 }
 
-impl Engine for RedbStore {
-    fn open(file: &Path, cache: usize) -> Result<Self, StoreError> {
-        Self::open_with(file, RedbOptions::new().cache_bytes(cache))
+/// As it is if nothing is said.
+pub(crate) struct Redb;
+
+impl Engine for Redb {
+    const NAME: &str = "redb";
+    type Store = RedbStore;
+
+    fn open(file: &Path, cache: usize) -> Result<RedbStore, StoreError> {
+        RedbStore::open_with(file, RedbOptions::new().cache_bytes(cache))
+    }
+}
+
+/// Open at once after a crash, for a second fsync of each commit.
+pub(crate) struct RedbQuickRepair;
+
+impl Engine for RedbQuickRepair {
+    const NAME: &str = "redb-quick-repair";
+    type Store = RedbStore;
+
+    fn open(file: &Path, cache: usize) -> Result<RedbStore, StoreError> {
+        RedbStore::open_with(file, RedbOptions::new().cache_bytes(cache).quick_repair(true))
     }
 }
 

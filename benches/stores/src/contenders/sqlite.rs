@@ -24,6 +24,7 @@ const TABLES: &str = "
         number INTEGER PRIMARY KEY, key TEXT NOT NULL, at INTEGER NOT NULL, why TEXT NOT NULL, record BLOB NOT NULL
     );
     CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS texts (name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
 ";
 const READERS: usize = 2;
 
@@ -33,8 +34,13 @@ pub(crate) struct SqliteStore {
     readers: [Mutex<Connection>; READERS],
 }
 
-impl Engine for SqliteStore {
-    fn open(file: &Path, cache: usize) -> Result<Self, StoreError> {
+pub(crate) struct Sqlite;
+
+impl Engine for Sqlite {
+    const NAME: &str = "sqlite";
+    type Store = SqliteStore;
+
+    fn open(file: &Path, cache: usize) -> Result<SqliteStore, StoreError> {
         let connect = || {
             let connection = Connection::open(file)?;
             connection.pragma_update(None, "journal_mode", "wal")?;
@@ -48,7 +54,7 @@ impl Engine for SqliteStore {
         let writer = connect().map_err(failed)?;
         writer.execute_batch(TABLES).map_err(failed)?;
         let readers = [connect().map_err(failed)?, connect().map_err(failed)?].map(Mutex::new);
-        Ok(Self { file: file.to_owned(), writer: Mutex::new(writer), readers })
+        Ok(SqliteStore { file: file.to_owned(), writer: Mutex::new(writer), readers })
     }
 }
 
@@ -152,6 +158,25 @@ impl Store for SqliteStore {
                         )?;
                         transaction.execute("DELETE FROM sessions WHERE key = ?1", [key.as_str()])?;
                     }
+                    Change::Discard { key } => {
+                        transaction.execute("DELETE FROM sessions WHERE key = ?1", [key.as_str()])?;
+                    }
+                    Change::PutAside(Aside { key, at, why, bytes, .. }) => {
+                        transaction.execute(
+                            "INSERT INTO set_aside (key, at, why, record) VALUES (?1, ?2, ?3, ?4)",
+                            params![key.as_str(), millis(*at), why, bytes],
+                        )?;
+                    }
+                    Change::DiscardAside { key } => {
+                        transaction.execute("DELETE FROM set_aside WHERE key = ?1", [key.as_str()])?;
+                    }
+                    Change::Policy(policy) => {
+                        transaction.execute("DELETE FROM texts WHERE name = 'policy'", [])?;
+                        transaction.execute(
+                            "INSERT INTO texts (name, text) SELECT 'policy', ?1 WHERE ?1 IS NOT NULL",
+                            [policy],
+                        )?;
+                    }
                     other => unreachable!("a change that this store does not know: {other:?}"),
                 }
             }
@@ -206,6 +231,13 @@ impl Store for SqliteStore {
         })
     }
 
+    fn policy(&self) -> Result<Option<String>, StoreError> {
+        self.read(|connection| {
+            let mut policy = connection.prepare_cached("SELECT text FROM texts WHERE name = 'policy'")?;
+            policy.query_row([], |row| row.get(0)).optional()
+        })
+    }
+
     fn reserve_ids(&self, count: u64) -> Result<u64, StoreError> {
         let next = self.write(|transaction| {
             transaction.query_row(
@@ -232,13 +264,13 @@ mod tests {
         let (folder, number) = (tempfile::tempdir().unwrap(), Cell::new(0));
         let next = || {
             number.set(number.get() + 1);
-            SqliteStore::open(&folder.path().join(format!("{}.sqlite", number.get())), CACHE).unwrap()
+            Sqlite::open(&folder.path().join(format!("{}.sqlite", number.get())), CACHE).unwrap()
         };
         conformance::check(next);
         conformance::check_durable(next, |store| {
             let file = store.file.clone();
             drop(store);
-            SqliteStore::open(&file, CACHE).unwrap()
+            Sqlite::open(&file, CACHE).unwrap()
         });
     }
 }

@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use session_actors::{Checkpoint, store::Change};
+use session_actors::{
+    Checkpoint,
+    store::{Change, Store},
+};
 
 use super::{Figure, Outcome, Place, Work, nanos, wait_for_handled};
 use crate::contenders::{
@@ -25,8 +28,12 @@ const SOME: usize = 64;
 /// Queued before anybody waits.
 const BATCH: usize = 1_000;
 
-fn window(place: &Place) -> Duration {
-    place.pick(Duration::from_millis(2_500), Duration::from_millis(100))
+fn window(work: Work, place: &Place) -> Duration {
+    match work {
+        // So that there are saves in it.
+        Work::EverySecond => place.pick(Duration::from_millis(2_200), Duration::from_millis(100)),
+        _ => place.pick(Duration::from_secs(1), Duration::from_millis(100)),
+    }
 }
 
 fn name(work: Work, at_work: usize, how: &str) -> String {
@@ -50,8 +57,16 @@ pub(crate) async fn checkpoint<E: Engine>(work: Work, place: &Place) -> Outcome 
         let file = place.file(&format!("{at_work}"));
         let store = if work == Work::NoStore { None } else { Some(E::open(&file, CACHE)?) };
         let registry = start(limits.clone(), store)?;
-        figures.push(Figure::new(name(work, at_work, "asked"), asked(&registry, at_work, window(place)).await?, "ns"));
-        figures.push(Figure::new(name(work, at_work, "told"), told(&registry, at_work, window(place)).await?, "ns"));
+        figures.push(Figure::new(
+            name(work, at_work, "asked"),
+            asked(&registry, at_work, window(work, place)).await?,
+            "ns",
+        ));
+        figures.push(Figure::new(
+            name(work, at_work, "told"),
+            told(&registry, at_work, window(work, place)).await?,
+            "ns",
+        ));
         check(&registry)?;
         registry.shutdown(Duration::from_secs(60)).await?;
     }
@@ -61,11 +76,11 @@ pub(crate) async fn checkpoint<E: Engine>(work: Work, place: &Place) -> Outcome 
         let store = E::open(&file, CACHE)?;
         fill(&store, stored, None)?;
         let registry = start(limits, Some(store))?;
-        let each = asked(&registry, SOME, window(place)).await?;
+        let each = asked(&registry, SOME, window(work, place)).await?;
         figures.push(Figure::new(format!("`always`, {SOME} of {stored} at work, asked"), each, "ns"));
         check(&registry)?;
         registry.shutdown(Duration::from_secs(60)).await?;
-        figures.push(Figure::new("by hand: a commit for each", by_hand::<E>(place)?, "ns"));
+        figures.push(Figure::new("by hand: a commit for each", by_hand::<E>(work, place)?, "ns"));
     }
     Ok(figures)
 }
@@ -121,10 +136,10 @@ async fn told(registry: &Registry, at_work: usize, window: Duration) -> Result<f
 }
 
 /// Nanoseconds for each message, if each is committed by itself.
-fn by_hand<E: Engine>(place: &Place) -> Result<f64, Box<dyn Error>> {
+fn by_hand<E: Engine>(work: Work, place: &Place) -> Result<f64, Box<dyn Error>> {
     let store = E::open(&place.file("by-hand"), CACHE)?;
     let (begin, mut count) = (Instant::now(), 0_usize);
-    while begin.elapsed() < window(place) {
+    while begin.elapsed() < window(work, place) {
         let number = count % SOME;
         store.commit(&[Change::Put { key: key(number), record: record(number, SystemTime::now())? }])?;
         count += 1;
@@ -142,7 +157,7 @@ pub(crate) fn in_one_file(work: Work, place: &Place) -> Outcome {
         let stored = place.pick(100_000, 1_000);
         let each = kept_in_one(work, place, SOME, stored)?;
         figures.push(Figure::new(format!("`always`, {SOME} of {stored} at work, asked"), each, "ns"));
-        figures.push(Figure::new("bare file: an fsync for each", bare(place)?, "ns"));
+        figures.push(Figure::new("bare file: an fsync for each", bare(work, place)?, "ns"));
     }
     Ok(figures)
 }
@@ -153,7 +168,7 @@ fn kept_in_one(work: Work, place: &Place, at_work: usize, stored: usize) -> Resu
     all.fill(stored, None);
     let keys: Vec<_> = (0..at_work).map(key).collect();
     let (begin, mut count, mut saved) = (Instant::now(), 0_usize, Instant::now());
-    while begin.elapsed() < window(place) {
+    while begin.elapsed() < window(work, place) {
         for key in &keys {
             all.say(key.as_str());
         }
@@ -167,10 +182,10 @@ fn kept_in_one(work: Work, place: &Place, at_work: usize, stored: usize) -> Resu
 }
 
 /// What the disk takes.
-fn bare(place: &Place) -> Result<f64, Box<dyn Error>> {
+fn bare(work: Work, place: &Place) -> Result<f64, Box<dyn Error>> {
     let mut file = File::create(place.file("bare"))?;
     let (begin, mut count) = (Instant::now(), 0_usize);
-    while begin.elapsed() < window(place) {
+    while begin.elapsed() < window(work, place) {
         file.write_all(&[b'x'; 400])?;
         file.sync_data()?;
         count += 1;

@@ -13,7 +13,7 @@ const WITHIN: Duration = Duration::from_secs(300);
 
 pub(crate) async fn passivate<E: Engine>(place: &Place) -> Outcome {
     let sessions = place.pick(100_000, 500);
-    let after = place.pick(Duration::from_secs(15), Duration::from_secs(1));
+    let after = place.pick(Duration::from_secs(5), Duration::from_secs(1));
     let file = place.file("sessions");
     let registry = start(limits().passivate_after(after), Some(E::open(&file, CACHE)?))?;
     ask_all(&registry, shuffled(sessions)).await?;

@@ -55,7 +55,7 @@ pub(crate) async fn rest<E: Engine>(place: &Place) -> Outcome {
 async fn at_once<E: Engine>(place: &Place) -> Outcome {
     let sessions = place.pick(100_000, 1_000);
     // Long enough that the first are not gone when the last come.
-    let after = place.pick(Duration::from_secs(15), Duration::from_secs(1));
+    let after = place.pick(Duration::from_secs(5), Duration::from_secs(1));
     let registry = start(limits().passivate_after(after), Some(E::open(&place.file("at-once"), CACHE)?))?;
     // What is made once is not what sessions take.
     ask_all(&registry, sessions..sessions + 1_000).await?;

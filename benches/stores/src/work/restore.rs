@@ -3,6 +3,8 @@
 use std::{cell::RefCell, rc::Rc, time::Instant};
 
 use super::{Figure, Outcome, Place, percentile};
+use session_actors::store::Store;
+
 use crate::contenders::{
     chat::{Registry, Say, key, limits, start},
     engine::{CACHE, Engine, fill, shuffled},

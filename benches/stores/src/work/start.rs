@@ -1,7 +1,6 @@
 //! A start with a million sessions in the store, of which a thousand were due while nobody was there.
 
 use std::{
-    any::type_name,
     path::Path,
     time::{Duration, Instant},
 };
@@ -18,8 +17,7 @@ const FILE: &str = "sessions";
 
 pub(crate) async fn start<E: Engine>(place: &Place) -> Outcome {
     let sessions = place.pick(1_000_000, 10_000);
-    let engine = type_name::<E>().rsplit(':').next().unwrap_or_default();
-    let name = |how: &str| format!("{engine}-{how}-{sessions}");
+    let name = |how: &str| format!("{}-{how}-{sessions}", E::NAME);
     let mut figures = Vec::new();
 
     let closed = place.copy_of(&name("closed"), |folder| {
