@@ -6,7 +6,6 @@
 
 use std::{
     collections::HashSet,
-    mem,
     sync::{Arc, Weak, atomic::Ordering},
     time::Duration,
 };
@@ -27,6 +26,8 @@ use crate::{
 
 /// Sessions looked at together.
 const SLICE: usize = 256;
+/// Slices of all records between two looks at what is due, after a change of policy.
+const PAGES: usize = 16;
 /// After something went wrong, and for sessions that are in memory though the store thinks that they are due.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -65,8 +66,21 @@ pub(crate) async fn run<A: Session>(hub: Weak<Hub<A>>) {
 struct Reindexing {
     /// The policy, as the store is to know it when that is done.
     policy: Option<String>,
+    /// The last key that was looked at.
+    after: Option<SessionKey>,
+    /// All were.
+    looked: bool,
     /// Sessions in memory, which have to save themselves with their new deadlines.
     unsettled: Vec<SessionKey>,
+}
+
+/// How a round goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    Rest,
+    Done,
+    AtOnce,
+    Later,
 }
 
 impl<A: Session> Hub<A> {
@@ -81,17 +95,21 @@ impl<A: Session> Hub<A> {
         }
         if keeper.reindex.swap(false, Ordering::Relaxed) {
             let policy = keeper::text(&self.policy());
-            *reindexing = self.reindex().await.map(|unsettled| Reindexing { policy, unsettled });
-            keeper.reindex.fetch_or(reindexing.is_none(), Ordering::Relaxed);
+            *reindexing = Some(Reindexing { policy, after: None, looked: false, unsettled: Vec::new() });
         }
-        if let Some(now) = reindexing.as_mut()
-            && self.settle(now).await
-        {
+        // First: it is judged by the policy in force, whatever the index goes by.
+        let due = self.end_due().await;
+        let pace = match reindexing.as_mut() {
+            Some(now) => self.reindex(now).await,
+            None => Pace::Rest,
+        };
+        if pace == Pace::Done {
             *reindexing = None;
         }
-        let settled = reindexing.is_none() && !keeper.reindex.load(Ordering::Relaxed);
-        let next = match self.end_due().await {
-            Some(next) if settled => next,
+        let next = match (due, pace) {
+            // What was computed anew may be due before what was due next.
+            (_, Pace::AtOnce | Pace::Done) => Some(self.clock.now()),
+            (Some(next), Pace::Rest) => next,
             _ => self.clock.now().checked_add(AGAIN),
         };
         keeper.looks_at.store(next.map_or(u64::MAX, Moment::nanos), Ordering::Relaxed);
@@ -136,57 +154,63 @@ impl<A: Session> Hub<A> {
         Some(self.heard(next)?.map(|at| self.clock.of_wall(at)))
     }
 
-    /// Looks at every record, because its deadline may be another one now. `None` if the store failed; otherwise those
-    /// that are in memory.
-    async fn reindex(self: &Arc<Self>) -> Option<Vec<SessionKey>> {
-        let keeper = self.keeper.as_ref()?;
-        let mut after: Option<SessionKey> = None;
-        let mut unsettled = Vec::new();
-        while !self.shutdown.begun() {
-            let from = after.clone();
-            let page = keeper.ask(move |asked| asked.call(|store| store.page(from.as_ref(), SLICE))).await;
-            let page = self.heard(page)?;
-            let Some(last) = page.last() else { break };
-            after = Some(last.key.clone());
-            for (key, looked) in self.look_at(page.into_iter().map(|entry| entry.key).collect()).await? {
-                match looked {
-                    Looked::Elsewhere => unsettled.push(key),
-                    Looked::Failed => return None,
-                    Looked::Rests | Looked::Ended(_) => {}
-                }
+    /// Looks at more of the records, because their deadlines may be others now, and sees to it in the end that all are
+    /// right.
+    async fn reindex(self: &Arc<Self>, reindexing: &mut Reindexing) -> Pace {
+        for _ in 0..PAGES {
+            if !reindexing.looked && self.look_at_page(reindexing).await.is_none() {
+                return Pace::Later;
             }
         }
-        Some(unsettled)
+        if !reindexing.looked {
+            return Pace::AtOnce;
+        }
+        if self.settle(reindexing).await == Some(true) { Pace::Done } else { Pace::Later }
     }
 
-    /// Whether all deadlines are by this policy, and the store knows that.
-    async fn settle(self: &Arc<Self>, reindexing: &mut Reindexing) -> bool {
-        let Some(keeper) = &self.keeper else { return true };
-        let keys = mem::take(&mut reindexing.unsettled);
-        let hub = Arc::clone(self);
+    /// `None` if the store failed: the same page again.
+    async fn look_at_page(self: &Arc<Self>, reindexing: &mut Reindexing) -> Option<()> {
+        let keeper = self.keeper.as_ref()?;
+        let from = reindexing.after.clone();
+        let page = keeper.ask(move |asked| asked.call(|store| store.page(from.as_ref(), SLICE))).await;
+        let keys: Vec<_> = self.heard(page)?.into_iter().map(|entry| entry.key).collect();
+        let Some(last) = keys.last().cloned() else {
+            reindexing.looked = true;
+            return Some(());
+        };
+        for (key, looked) in self.look_at(keys).await? {
+            match looked {
+                Looked::Elsewhere => reindexing.unsettled.push(key),
+                Looked::Failed => return None,
+                Looked::Rests | Looked::Ended(_) => {}
+            }
+        }
+        reindexing.after = Some(last);
+        Some(())
+    }
+
+    /// Whether all deadlines are by this policy, and the store knows that. `None` if it failed.
+    async fn settle(self: &Arc<Self>, reindexing: &mut Reindexing) -> Option<bool> {
+        let keeper = self.keeper.as_ref()?;
+        let (keys, hub) = (reindexing.unsettled.clone(), Arc::clone(self));
         let asked = keeper.ask(move |asked| {
             let is_right =
                 |key: &SessionKey| Ok(asked.load(key)?.is_none_or(|record| hub.has_its_deadline(key, record)));
             keys.into_iter().map(|key| Ok((is_right(&key)?, key))).collect::<Result<Vec<_>, _>>()
         });
-        let Some(asked) = self.heard(asked.await) else {
-            // From the beginning.
-            keeper.reindex.store(true, Ordering::Relaxed);
-            return true;
-        };
-        let unsettled: Vec<_> = asked.into_iter().filter(|(right, _)| !right).map(|(_, key)| key).collect();
-        for vitals in unsettled.iter().filter_map(|key| self.journal.find(key.as_str())) {
+        let asked = self.heard(asked.await)?;
+        reindexing.unsettled = asked.into_iter().filter(|(right, _)| !right).map(|(_, key)| key).collect();
+        for vitals in reindexing.unsettled.iter().filter_map(|key| self.journal.find(key.as_str())) {
             vitals.wish(Wishes::SAVE);
         }
-        reindexing.unsettled = unsettled;
         // Not if another policy has come meanwhile: what is saved goes by that already.
         if !reindexing.unsettled.is_empty() || self.shutdown.begun() || keeper.reindex.load(Ordering::Relaxed) {
-            return false;
+            return Some(false);
         }
         let (tell, told) = oneshot::channel();
         keeper.desk.write(Change::Policy(reindexing.policy.clone()), move |outcome| drop(tell.send(outcome)));
         let told = tokio::time::timeout(keeper.timeout(), told).await;
-        self.heard(told.ok().and_then(Result::ok)).is_some()
+        self.heard(told.ok().and_then(Result::ok)).map(|()| true)
     }
 
     /// Looks at these, and waits for the outcome no longer than for any answer of the store's. `None` if that was not

@@ -20,14 +20,14 @@ use redb::{
 
 pub use self::options::RedbOptions;
 use self::{
-    failure::{Failure, not_opened},
+    failure::{Failure, caught, not_opened},
     tables::{ASIDE, DEADLINES, KNOWN_FORMAT, META, NEXT_ID, POLICY, SESSIONS, TEXTS, key_of, make, set_up},
 };
 use super::{
     Aside, Change, Deadline, Entry, Record, Store, StoreError,
     record::{millis, of_millis},
 };
-use crate::key::SessionKey;
+use crate::{key::SessionKey, session::panics::quietly};
 
 /// A store in one file, by [redb](https://docs.rs/redb): crash-safe, and no other process beside it.
 pub struct RedbStore {
@@ -80,9 +80,13 @@ impl RedbStore {
     /// [`StoreError::Damaged`] if it cannot be repaired.
     pub fn check(&mut self) -> Result<bool, StoreError> {
         let mut database = self.open_again()?;
-        let sound = database.check_integrity().map_err(|error| not_opened(error, &self.file));
-        *self.database.write() = Some(database);
-        sound
+        let sound = caught(|| database.check_integrity().map_err(|error| not_opened(error, &self.file).into()));
+        if sound.is_ok() {
+            *self.database.write() = Some(database);
+        } else {
+            let _ = quietly(|| drop(database));
+        }
+        sound.map_err(|failure| failure.at(&self.file))
     }
 
     fn open_again(&self) -> Result<Database, StoreError> {
@@ -93,16 +97,19 @@ impl RedbStore {
     }
 
     fn open_database(&self) -> Result<Database, StoreError> {
+        caught(|| self.try_open_database()).map_err(|failure| failure.at(&self.file))
+    }
+
+    fn try_open_database(&self) -> Result<Database, Failure> {
         let mut builder = Database::builder();
         builder.set_cache_size(self.options.cache);
         let database = (self.create)(&builder, &self.file).map_err(|error| not_opened(error, &self.file))?;
-        let error = |error: Failure| error.at(&self.file);
-        let transaction = self.begin_write(&database).map_err(error)?;
-        let found = set_up(&transaction).map_err(error)?;
+        let transaction = self.begin_write(&database)?;
+        let found = set_up(&transaction)?;
         if found > KNOWN_FORMAT {
-            return Err(StoreError::Format { found, known: KNOWN_FORMAT });
+            return Err(StoreError::Format { found, known: KNOWN_FORMAT }.into());
         }
-        transaction.commit().map_err(Failure::from).map_err(error)?;
+        transaction.commit()?;
         Ok(database)
     }
 
@@ -124,12 +131,13 @@ impl RedbStore {
                 }
                 continue;
             };
-            let called = call(database);
+            let called = caught(|| call(database));
             drop(open);
             return called.map_err(|failure| {
                 if failure.is_final() {
                     // Closed before it is opened again: one at a time has the file's lock.
-                    drop(self.database.write().take());
+                    let broken = self.database.write().take();
+                    let _ = quietly(|| drop(broken));
                 }
                 failure.at(&self.file)
             });

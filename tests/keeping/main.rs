@@ -5,6 +5,7 @@ mod actor;
 mod asked;
 mod checkpoints;
 mod failures;
+mod many;
 mod model;
 mod passivation;
 mod restart;

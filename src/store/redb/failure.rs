@@ -1,10 +1,14 @@
 //! What a call to redb can come to, and how that is told.
 
-use std::{fmt, io, path::Path};
+use std::{
+    fmt, io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+};
 
 use redb::{CommitError, DatabaseError, StorageError, TableError, TransactionError};
 
-use crate::store::StoreError;
+use crate::{session::panics::panic_message, store::StoreError};
 
 /// What a call to redb can come to.
 pub(super) enum Failure {
@@ -12,6 +16,8 @@ pub(super) enum Failure {
     /// A table is not what it has to be.
     Table(TableError),
     Poisoned,
+    /// redb panics at a page that is none.
+    Panicked(String),
     Store(StoreError),
 }
 
@@ -20,7 +26,7 @@ impl Failure {
     pub(super) fn is_final(&self) -> bool {
         match self {
             Self::Storage(error) => !matches!(error, StorageError::ValueTooLarge(_)),
-            Self::Table(_) | Self::Poisoned => true,
+            Self::Table(_) | Self::Poisoned | Self::Panicked(_) => true,
             Self::Store(_) => false,
         }
     }
@@ -34,6 +40,7 @@ impl Failure {
             Self::Storage(StorageError::Corrupted(why)) => damaged(file, &why),
             Self::Storage(error) => StoreError::Unavailable(place(&error)),
             Self::Table(error) => damaged(file, &error),
+            Self::Panicked(why) => damaged(file, &why),
             Self::Poisoned => StoreError::Unavailable(place(&"a change was left half made and taken back")),
         }
     }
@@ -59,6 +66,11 @@ fn damaged(file: &Path, why: &dyn fmt::Display) -> StoreError {
 
 fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+}
+
+/// Calls redb, whose panics are failures.
+pub(super) fn caught<T>(call: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| Err(Failure::Panicked(panic_message(payload))))
 }
 
 impl From<StorageError> for Failure {

@@ -274,3 +274,35 @@ fn a_crash_at_every_point_leaves_whole_batches_and_all_that_was_confirmed() {
     }
     assert_eq!(confirmed, Some(3));
 }
+
+/// One page after the other is overwritten: it is found when the file is opened or when what is in it is asked for, or it
+/// was none that matters. Nobody is given what was not stored, and nothing panics.
+#[test]
+fn a_file_that_is_damaged_anywhere_is_said_to_be_or_still_right() {
+    let disk = Disk::default();
+    disk.store().unwrap_or_else(|error| panic!("{error}")).commit(&batch(4)).unwrap_or_else(|error| panic!("{error}"));
+    let sound = disk.0.lock().bytes.clone();
+    let used = sound.len() - sound.iter().rev().take_while(|byte| **byte == 0).count();
+    let (mut told, mut right) = (0, 0);
+    for at in (0..used).step_by(1_024) {
+        let mut bytes = sound.clone();
+        bytes[at..(at + 1_024).min(used)].fill(0xA5);
+        let outcome = std::panic::catch_unwind(|| {
+            let store = Disk::with(bytes).store()?;
+            let entries = store.page(None, 10)?;
+            for entry in &entries {
+                if let Ok(record) = &entry.record {
+                    assert_eq!(record.state.read::<Vec<u64>>(), Ok(vec![4; 500]), "{} at {at}", entry.key);
+                }
+            }
+            store.due(UNIX_EPOCH + Duration::from_secs(1 << 30), 10)?;
+            store.load(&key("a")).map(|_| ())
+        });
+        match outcome {
+            Ok(Ok(())) => right += 1,
+            Ok(Err(_)) => told += 1,
+            Err(_) => panic!("a panic, with the page at {at} overwritten"),
+        }
+    }
+    assert!(told > 0 && right > 0, "{told} were told, {right} were right");
+}

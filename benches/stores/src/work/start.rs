@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use session_actors::store::{Change, Store};
+
 use super::{Figure, Outcome, Place, copy_files, millis, wait_until};
 use crate::contenders::{
     chat::{Say, key, limits, start as start_registry},
@@ -18,11 +20,13 @@ const FILE: &str = "sessions";
 pub(crate) async fn start<E: Engine>(place: &Place) -> Outcome {
     let sessions = place.pick(1_000_000, 10_000);
     let name = |how: &str| format!("{}-{how}-{sessions}", E::NAME);
+    let policy = known_policy::<E>(place).await?;
     let mut figures = Vec::new();
 
     let closed = place.copy_of(&name("closed"), |folder| {
-        fill(&E::open(&folder.join(FILE), CACHE)?, sessions, Some(DUE_EVERY))?;
-        Ok(())
+        let store = E::open(&folder.join(FILE), CACHE)?;
+        fill(&store, sessions, Some(DUE_EVERY))?;
+        Ok(store.commit(&[Change::Policy(policy.clone())])?)
     })?;
     figures.extend(starts::<E>("closed", &closed, sessions).await?);
 
@@ -32,10 +36,26 @@ pub(crate) async fn start<E: Engine>(place: &Place) -> Outcome {
         std::fs::create_dir(&open)?;
         let store = E::open(&open.join(FILE), CACHE)?;
         fill(&store, sessions, Some(DUE_EVERY))?;
+        store.commit(&[Change::Policy(policy)])?;
         Ok(copy_files(&open, folder)?)
     })?;
     figures.extend(starts::<E>("killed", &killed, sessions).await?);
     Ok(figures)
+}
+
+/// As a store knows it that a registry has worked with: otherwise the deadlines of all records would be computed anew.
+async fn known_policy<E: Engine>(place: &Place) -> Result<Option<String>, Box<dyn std::error::Error>> {
+    let file = place.file("policy");
+    let registry = start_registry(limits(), Some(E::open(&file, CACHE)?))?;
+    // The rounds put it there first of all.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    registry.shutdown(Duration::from_secs(60)).await?;
+    drop(registry);
+    let policy = E::open(&file, CACHE)?.policy()?;
+    if policy.is_none() {
+        return Err("the registry has left no policy".into());
+    }
+    Ok(policy)
 }
 
 async fn starts<E: Engine>(how: &str, folder: &Path, sessions: usize) -> Outcome {
