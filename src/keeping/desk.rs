@@ -52,9 +52,13 @@ pub(super) struct Asked {
 impl Asked {
     /// The record of a key, unless its session has ended. A store that panics is one that fails.
     pub(super) fn load(&self, key: &SessionKey) -> Result<Option<Record>, StoreError> {
+        // First: a removal that is made while the record is read is owed no more when it has been.
+        let owed: Vec<_> = {
+            let owed = self.owed.lock();
+            owed.iter().filter(|(whose, _)| whose == key).map(|(_, session)| *session).collect()
+        };
         let record = self.call(|store| store.load(key))?;
-        let owed = self.owed.lock();
-        Ok(record.filter(|record| owed.is_empty() || !owed.contains(&(key.clone(), record.session))))
+        Ok(record.filter(|record| !owed.contains(&record.session)))
     }
 
     pub(super) fn call<T>(&self, call: impl FnOnce(&dyn Store) -> Result<T, StoreError>) -> Result<T, StoreError> {
@@ -233,7 +237,8 @@ fn write(asked: &Asked, writes: &mpsc::Receiver<Write>) {
         let first = match first {
             Ok(first) => Some(first),
             Err(mpsc::RecvTimeoutError::Timeout) => None,
-            Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            // A last attempt.
+            Err(mpsc::RecvTimeoutError::Disconnected) => return asked.pay(),
         };
         let batch = first.into_iter().chain(std::iter::from_fn(|| writes.try_recv().ok())).take(BATCH);
         let (mut changes, dones): (Vec<_>, Vec<_>) = batch.map(|Write { change, done }| (change, done)).unzip();

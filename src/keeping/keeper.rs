@@ -28,7 +28,11 @@ use crate::{
     moment::Moment,
     policy::Policy,
     registry::hub::Hub,
-    session::{Session, panics::panic_message, vitals::Vitals},
+    session::{
+        Session,
+        panics::{panic_message, quietly},
+        vitals::Vitals,
+    },
     store::{Change, Record, State, Store, StoreError},
 };
 
@@ -172,7 +176,9 @@ impl<A: Session> Keeper<A> {
                     hub.next_id.fetch_max(first, Ordering::Relaxed);
                     keeper.ids.store(first.saturating_add(IDS), Ordering::Relaxed);
                 }
-                Err(error) => tracing::warn!(%error, "no session ids could be reserved; tried again at the next open"),
+                Err(error) => drop(quietly(|| {
+                    tracing::warn!(%error, "no session ids could be reserved; tried again at the next open");
+                })),
             }
             keeper.reserving.store(false, Ordering::Relaxed);
         });
@@ -184,7 +190,11 @@ impl<A: Session> Keeper<A> {
         ask: impl FnOnce(&Asked) -> T + Send + 'static,
     ) -> impl Future<Output = Option<T>> + 'static {
         let (answer, answered) = oneshot::channel();
-        self.desk.read(move |asked| drop(answer.send(ask(asked))));
+        self.desk.read(move |asked| {
+            if !answer.is_closed() {
+                drop(answer.send(ask(asked)));
+            }
+        });
         let timeout = self.timeout;
         async move { tokio::time::timeout(timeout, answered).await.ok()?.ok() }
     }

@@ -17,7 +17,7 @@ use crate::{
     moment::Moment,
     policy::Mode,
     registry::hub::Hub,
-    session::Session,
+    session::{Session, panics::quietly},
     start::Start,
     store::{Change, Record, StoreError},
 };
@@ -73,6 +73,10 @@ impl<A: Session> Keeper<A> {
         self.loads.add(Instant::now() + self.timeout(), &slot);
         let hub = Arc::clone(hub);
         self.desk.read(move |asked| {
+            // It has given up: those who still wait come first.
+            if slot.lock().is_none() {
+                return;
+            }
             let loaded = asked.load(&key);
             // Not in the condition: its lock would be held for all of what follows.
             let start = slot.lock().take();
@@ -144,7 +148,10 @@ impl<A: Session> Hub<A> {
         keeper.desk.write(Change::Remove { key: key.clone(), session }, move |outcome| {
             let outcome = match outcome {
                 Ok(()) => {
-                    tracing::debug!(%key, id = %session, reason = %ended.reason, "session ended in the store");
+                    // A subscriber that panics must not keep the end from being published.
+                    let _ = quietly(|| {
+                        tracing::debug!(%key, id = %session, reason = %ended.reason, "session ended in the store");
+                    });
                     hub.journal.ended_in_store(hub.clock.now(), &key, session, ended.clone());
                     Ok(ended)
                 }

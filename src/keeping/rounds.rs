@@ -20,7 +20,7 @@ use crate::{
     moment::Moment,
     policy::Mode,
     registry::hub::Hub,
-    session::{Session, wishes::Wishes},
+    session::{Session, panics::quietly, wishes::Wishes},
     store::Change,
 };
 
@@ -233,11 +233,12 @@ impl<A: Session> Hub<A> {
         match answer {
             Some(Ok(answer)) => Some(answer),
             Some(Err(error)) => {
-                tracing::error!(%error, "the session store failed: what is due in it waits");
+                // A subscriber that panics must not end the rounds.
+                let _ = quietly(|| tracing::error!(%error, "the session store failed: what is due in it waits"));
                 None
             }
             None => {
-                tracing::error!("the session store does not answer: what is due in it waits");
+                let _ = quietly(|| tracing::error!("the session store does not answer: what is due in it waits"));
                 None
             }
         }

@@ -146,6 +146,19 @@ impl<A: Session> Hub<A> {
         }
     }
 
+    /// As [`spare`](Self::spare), of a session that the store could not save. The next would fare no better: a newcomer is
+    /// turned away instead.
+    pub(crate) fn spare_unsaved(self: &Arc<Self>, victim: &Arc<Vitals>) {
+        if victim.victim().spare() {
+            self.eviction.add(victim);
+            self.capacity.take_back();
+            if let Some(start) = self.capacity.turn_away() {
+                start.fail(Unserved::NoRoom);
+            }
+            self.relieve();
+        }
+    }
+
     /// An incarnation has gone; if somebody had asked it to, that promise is kept or broken now.
     pub(super) fn has_gone(self: &Arc<Self>, vitals: &Vitals) {
         if vitals.victim().part() {

@@ -53,6 +53,14 @@ impl<A: Session> Body<A> {
         }
     }
 
+    /// It was asked to make room, and the store does not save it.
+    pub(super) fn spare_unsaved(&mut self) {
+        if self.is_evicted() {
+            self.ctx.saving().evicted = false;
+            self.ctx.hub().spare_unsaved(&self.ctx.vitals);
+        }
+    }
+
     /// Leaves the directory for the store, unless somebody has come at the last moment.
     pub(super) fn go(&mut self, cx: &mut Context<'_>, taken: &mut Option<Envelope<A>>) -> Kept {
         if !self.departs(cx, taken, |vitals| vitals.holds().alive() == 0) {

@@ -25,6 +25,8 @@ enum Stage {
 pub(crate) struct Load {
     /// A reply is pending, a hold is alive or a `ctx.wait` is running.
     pub(crate) busy: bool,
+    /// That is nothing but replies that wait for the store, which are made: no work is stuck.
+    pub(crate) awaits_store: bool,
     /// Nothing in flight and the mailbox was seen empty.
     pub(crate) at_rest: bool,
 }
@@ -292,7 +294,7 @@ impl Lifecycle {
     }
 
     fn stuck_at(&self, load: Load, limits: &EffectiveLimits) -> Option<Moment> {
-        let limit = limits.max_busy.filter(|_| load.busy)?;
+        let limit = limits.max_busy.filter(|_| load.busy && !load.awaits_store)?;
         self.last_progress.checked_add(limit)
     }
 }

@@ -86,7 +86,7 @@ impl Pair {
     }
 
     fn load(&self) -> Load {
-        Load { busy: self.model.busy, at_rest: self.model.at_rest() }
+        Load { busy: self.model.busy, awaits_store: false, at_rest: self.model.at_rest() }
     }
 
     fn apply(&mut self, step: &Step) {
@@ -255,7 +255,7 @@ proptest! {
 fn lives(mode: Mode, limits: Limits, traffic: &[(u64, bool)]) -> Vec<(u64, EndReason)> {
     let base = Moment::of_nanos(0);
     let at = |millis| base.checked_add(Duration::from_millis(millis)).unwrap();
-    let idle = Load { busy: false, at_rest: true };
+    let idle = Load { busy: false, awaits_store: false, at_rest: true };
     let limits = limits.effective();
     let mut now = 0;
     let mut ends = Vec::new();
@@ -283,7 +283,7 @@ fn lives(mode: Mode, limits: Limits, traffic: &[(u64, bool)]) -> Vec<(u64, EndRe
 
 /// Does all that is due. Tells whether a life, real or virtual, has ended.
 fn end_of_life(session: &mut Option<Lifecycle>, now: Moment, limits: &EffectiveLimits) -> Option<EndReason> {
-    let idle = Load { busy: false, at_rest: true };
+    let idle = Load { busy: false, awaits_store: false, at_rest: true };
     loop {
         let machine = session.as_mut()?;
         match machine.next(now, idle, limits) {
@@ -315,7 +315,7 @@ fn limits_beyond_the_end_of_the_clock_are_never() {
         ..EffectiveLimits::default()
     };
     for busy in [false, true] {
-        let load = Load { busy, at_rest: !busy };
+        let load = Load { busy, awaits_store: false, at_rest: !busy };
         let mut machine = Lifecycle::new(now, Mode::Enforce);
         assert_eq!(machine.next(now, load, &limits), Action::Rest);
         assert_eq!(machine.wake_at(load, &limits), None);
@@ -324,7 +324,7 @@ fn limits_beyond_the_end_of_the_clock_are_never() {
 
     let day = Duration::from_secs(86_400);
     let limits = EffectiveLimits { idle_timeout: Some(day), max_age: None, ..limits };
-    let idle = Load { busy: false, at_rest: true };
+    let idle = Load { busy: false, awaits_store: false, at_rest: true };
     let mut machine = Lifecycle::new(now, Mode::Enforce);
     let tomorrow = now.checked_add(day).unwrap();
     assert_eq!(machine.next(tomorrow, idle, &limits), Action::Consult);

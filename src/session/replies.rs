@@ -6,16 +6,16 @@
 //! on without it, as in actix; a hard end drops it.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll, Waker},
 };
 
 use actix::{ResponseFuture, dev::OneshotSender};
 use futures_core::ready;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, task::unconstrained};
 use tracing::field::display;
 
 use super::{
@@ -98,7 +98,9 @@ impl Replies {
     pub(super) fn last_look(&mut self, key: &SessionKey, held: &mut Vec<Held>) -> u32 {
         let mut cx = Context::from_waker(Waker::noop());
         let mut answered = 0;
-        while let Some(mut made) = self.poll_done(&mut cx) {
+        // Without the runtime's budget, or what is there would say that it is not ready yet.
+        let mut next = || pin!(unconstrained(poll_fn(|cx| Poll::Ready(self.poll_done(cx))))).poll(&mut cx);
+        while let Poll::Ready(Some(mut made)) = next() {
             made.log(Some(key));
             held.extend(made.held.take());
             answered += u32::from(made.answered && made.work != Work::Clockwork);

@@ -83,11 +83,18 @@ struct InFlight {
     until: Moment,
     /// It was.
     overdue: bool,
+    /// Other limits hold by now.
+    outdated: bool,
     /// Replies that leave when it is confirmed.
     held: Vec<Held>,
 }
 
 impl Saving {
+    /// The last attempt to save it has failed, or is not answered.
+    fn fails(&self) -> bool {
+        self.failures > 0 || self.in_flight.as_ref().is_some_and(|in_flight| in_flight.overdue)
+    }
+
     /// How many wait, which count as work in flight, and are none of the session's own.
     fn held_back(&self) -> usize {
         self.held.len() + self.in_flight.as_ref().map_or(0, |in_flight| in_flight.held.len())
@@ -127,11 +134,21 @@ impl<A: Session> SessionContext<A> {
         news
     }
 
-    /// Its limits have changed, which are in its record.
+    /// Its limits have changed, which are in its record. What is on its way to the store has the old ones.
     pub(super) fn forget_saved(&mut self) {
         if let Some(saving) = self.extras.as_mut().and_then(|extras| extras.saving.as_mut()) {
             saving.saved = None;
+            if let Some(in_flight) = &mut saving.in_flight {
+                in_flight.outdated = true;
+            }
         }
+    }
+
+    /// Whether all that is in flight are replies that wait for the store.
+    pub(super) fn awaits_store(&self) -> bool {
+        let saving = self.extras.as_ref().and_then(|extras| extras.saving.as_ref());
+        let work = (self.in_flight + self.waits) as usize;
+        !self.holding && saving.is_some_and(|saving| work > 0 && saving.held_back() == work)
     }
 
     /// What there is to say about it in its record. A session that is busy is active at this moment.
@@ -174,6 +191,9 @@ impl<A: Session> Body<A> {
             let leaves = rests && (self.is_evicted() || self.leaves_at().is_some_and(|at| at <= now));
             let wants_save = self.save_at().is_some_and(|at| at <= now);
             if !leaves && !wants_save || self.waits_for_store(now) {
+                if self.saving().is_some_and(Saving::fails) {
+                    self.spare_unsaved();
+                }
                 return Kept::Rest;
             }
             let figures = self.ctx.figures(now, self.is_at_work());
@@ -279,7 +299,7 @@ impl<A: Session> Body<A> {
         saving.asked = false;
         saving.dirty_since = None;
         let until = now.checked_add(timeout).unwrap_or(Moment::LAST);
-        saving.in_flight = Some(InFlight { outcome, mark, until, overdue: false, held });
+        saving.in_flight = Some(InFlight { outcome, mark, until, overdue: false, outdated: false, held });
         if let Some(keeper) = self.keeper() {
             keeper.save(self.ctx.hub(), &self.ctx.vitals, snapshot, figures, done);
         }
@@ -302,13 +322,13 @@ impl<A: Session> Body<A> {
                 in_flight.overdue = true;
                 let held = std::mem::take(&mut in_flight.held);
                 self.release(held, Err(NO_ANSWER));
-                self.spare_if(true);
+                self.spare_unsaved();
                 self.ctx.hub().store_failed(self.ctx.vitals.key(), self.ctx.vitals.id(), StoreTask::Save, NO_ANSWER);
                 false
             }
             Some(Ok(())) => {
-                let Some(InFlight { mark, held, .. }) = saving.in_flight.take() else { return false };
-                saving.saved = Some(mark);
+                let Some(InFlight { mark, outdated, held, .. }) = saving.in_flight.take() else { return false };
+                saving.saved = Some(mark).filter(|_| !outdated);
                 saving.failures = 0;
                 saving.retry_at = None;
                 self.release(held, Ok(()));
@@ -332,7 +352,7 @@ impl<A: Session> Body<A> {
         saving.failures = saving.failures.saturating_add(1);
         saving.retry_at = now.checked_add(wait);
         saving.tried = None;
-        self.spare_if(true);
+        self.spare_unsaved();
         self.ctx.hub().store_failed(self.ctx.vitals.key(), self.ctx.vitals.id(), StoreTask::Save, error);
         self.give_up(now);
     }

@@ -39,7 +39,7 @@ pub struct RedbStore {
 }
 
 /// Opens the database, or makes it; tests have other ways than a file.
-type Create = Box<dyn Fn(&Builder, &Path) -> Result<Database, DatabaseError> + Send + Sync>;
+type Create = Box<dyn Fn(&Builder, &Path, bool) -> Result<Database, DatabaseError> + Send + Sync>;
 
 impl RedbStore {
     /// Opens the file, which is made if there is none; the folder must be there. After a crash this takes the time of a
@@ -58,17 +58,15 @@ impl RedbStore {
     ///
     /// As [`open`](Self::open).
     pub fn open_with(file: impl AsRef<Path>, options: RedbOptions) -> Result<Self, StoreError> {
-        let create: Create = if options.create {
-            Box::new(|builder, file| builder.create(file))
-        } else {
-            Box::new(|builder, file| builder.open(file))
+        let create = |builder: &Builder, file: &Path, create| {
+            if create { builder.create(file) } else { builder.open(file) }
         };
-        Self::created(file.as_ref(), options, create)
+        Self::created(file.as_ref(), options, Box::new(create))
     }
 
     fn created(file: &Path, options: RedbOptions, create: Create) -> Result<Self, StoreError> {
         let store = Self { file: file.to_owned(), options, create, database: RwLock::new(None) };
-        let database = store.open_database()?;
+        let database = store.open_database(store.options.create)?;
         *store.database.write() = Some(database);
         Ok(store)
     }
@@ -92,18 +90,18 @@ impl RedbStore {
     fn open_again(&self) -> Result<Database, StoreError> {
         match self.database.write().take() {
             Some(database) => Ok(database),
-            None => self.open_database(),
+            None => self.open_database(false),
         }
     }
 
-    fn open_database(&self) -> Result<Database, StoreError> {
-        caught(|| self.try_open_database()).map_err(|failure| failure.at(&self.file))
+    fn open_database(&self, create: bool) -> Result<Database, StoreError> {
+        caught(|| self.try_open_database(create)).map_err(|failure| failure.at(&self.file))
     }
 
-    fn try_open_database(&self) -> Result<Database, Failure> {
+    fn try_open_database(&self, create: bool) -> Result<Database, Failure> {
         let mut builder = Database::builder();
         builder.set_cache_size(self.options.cache);
-        let database = (self.create)(&builder, &self.file).map_err(|error| not_opened(error, &self.file))?;
+        let database = (self.create)(&builder, &self.file, create).map_err(|error| not_opened(error, &self.file))?;
         let transaction = self.begin_write(&database)?;
         let found = set_up(&transaction)?;
         if found > KNOWN_FORMAT {
@@ -127,7 +125,8 @@ impl RedbStore {
                 drop(open);
                 let mut open = self.database.write();
                 if open.is_none() {
-                    *open = Some(self.open_database()?);
+                    // Not made again: one that is gone was not empty.
+                    *open = Some(self.open_database(false)?);
                 }
                 continue;
             };

@@ -1,7 +1,9 @@
 //! What the store cannot do: nobody waits without end, nothing that it has is lost, and all of it is told.
 
+use std::time::Duration;
+
 use session_actors::{
-    Checkpoint, SendError, SessionKey, Unserved,
+    Checkpoint, Limits, OnFull, Policy, SendError, SessionKey, Unserved,
     store::{MemoryStore, Store, StoreError},
 };
 use tokio::time::{pause, sleep, timeout};
@@ -179,4 +181,80 @@ async fn a_removal_that_is_owed_is_made_when_it_can_be_and_keeps_nobody_busy_mea
     assert_eq!(store.count(), Ok(0));
     let told = events(&mut watch).await;
     assert_eq!(told.iter().filter(|told| told.starts_with("ended")).count(), 1, "{told:?}");
+}
+
+/// A reply that waits for the store counted as work that makes no progress: after `max_busy` the session was ended as
+/// stuck, and its record removed.
+#[actix::test]
+async fn a_store_that_is_slow_makes_no_session_stuck() {
+    let store = MemoryStore::new();
+    let limits = limits().checkpoint(Checkpoint::Always).max_busy(Duration::from_millis(200));
+    let registry = registry(limits, store.clone());
+    registry.send("k", Give(1)).await.unwrap();
+    store.faults(|faults| faults.stalled = true);
+    let waits = registry.send("k", Give(2));
+    sleep(Duration::from_millis(600)).await;
+    store.faults(|faults| faults.stalled = false);
+    assert_eq!(waits.await.unwrap(), [1, 2]);
+    assert_eq!((registry.len(), registry.stats().ended.total()), (1, 0));
+}
+
+/// What was on its way to the store counted as what there is, though the session had set itself other limits meanwhile.
+#[actix::test]
+async fn limits_that_change_while_a_save_is_under_way_are_saved() {
+    let store = MemoryStore::new();
+    let registry = registry(limits().passivate_after(Duration::from_millis(300)), store.clone());
+    // Without a message: nothing else tells this state from the one before.
+    let later = |_: &mut Tally, ctx: &mut session_actors::SessionContext<Tally>| {
+        actix::AsyncContext::run_later(ctx, Duration::from_millis(500), |_, ctx| {
+            ctx.set_limits(Limits::new().max_age(None)).unwrap();
+        });
+    };
+    registry.send("k", Do(later)).await.unwrap();
+    sleep(Duration::from_millis(200)).await;
+    store.faults(|faults| faults.stalled = true);
+    sleep(Duration::from_millis(500)).await;
+    store.faults(|faults| faults.stalled = false);
+    timeout(secs(5), async {
+        while !registry.is_empty() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .expect("it leaves");
+    let record = store.load(&SessionKey::new("k").unwrap()).unwrap().unwrap();
+    assert_eq!(record.limits, Some(Limits::new().max_age(None)));
+}
+
+/// The one session that could make room was asked again and again, and who waited for it never told.
+#[actix::test]
+async fn at_the_cap_a_store_that_fails_turns_the_newcomer_away() {
+    pause();
+    let store = MemoryStore::immediate();
+    let policy = Policy::new(limits()).max_sessions(1).on_full(OnFull::EvictIdle);
+    let registry = registry_by(policy, store.clone(), &Lives::default());
+    registry.send("k", Give(1)).await.unwrap();
+    store.faults(|faults| faults.commit = down());
+    for _ in 0..3 {
+        let told = timeout(secs(5), registry.send("l", Give(1))).await.expect("in time");
+        assert!(matches!(told, Err(SendError::Unserved { cause: Unserved::NoRoom })), "{told:?}");
+    }
+    store.faults(|faults| faults.commit = None);
+    sleep(secs(1)).await;
+    assert_eq!(registry.send("l", Give(1)).await.unwrap(), [1]);
+    assert_eq!(registry.send("k", Give(2)).await.unwrap(), [1, 2]);
+}
+
+#[actix::test]
+async fn at_the_cap_a_store_that_does_not_answer_turns_the_newcomer_away() {
+    let store = MemoryStore::new();
+    let policy = Policy::new(limits()).max_sessions(1).on_full(OnFull::EvictIdle);
+    let registry = registry_by(policy, store.clone(), &Lives::default());
+    registry.send("k", Give(1)).await.unwrap();
+    store.faults(|faults| faults.stalled = true);
+    for _ in 0..2 {
+        let told = timeout(secs(5), registry.send("l", Give(1))).await.expect("in time");
+        assert!(matches!(told, Err(SendError::Unserved { cause: Unserved::NoRoom })), "{told:?}");
+    }
+    store.faults(|faults| faults.stalled = false);
 }

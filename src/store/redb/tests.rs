@@ -95,7 +95,8 @@ impl Disk {
     /// Without a cache, so that reads reach it.
     fn store(&self) -> Result<RedbStore, StoreError> {
         let disk = self.clone();
-        let create = Box::new(move |builder: &redb::Builder, _: &Path| builder.create_with_backend(disk.clone()));
+        let create =
+            Box::new(move |builder: &redb::Builder, _: &Path, _: bool| builder.create_with_backend(disk.clone()));
         RedbStore::created(Path::new("a.disk"), RedbOptions::new().cache_bytes(0), create)
     }
 
