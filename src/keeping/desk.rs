@@ -70,6 +70,10 @@ impl Asked {
     fn commit(&self, changes: &mut Vec<Change>) -> Result<(), StoreError> {
         let policy_changes = self.policy_changes.swap(false, Ordering::AcqRel);
         if policy_changes {
+            // One that was to be put is of before the change.
+            for change in changes.iter_mut().filter(|change| matches!(change, Change::Policy(Some(_)))) {
+                *change = Change::Policy(None);
+            }
             changes.insert(0, Change::Policy(None));
         }
         let outcome = self.call(|store| store.commit(changes));

@@ -154,7 +154,14 @@ impl<A: Session> Keeper<A> {
     /// the first id.
     pub(crate) fn begin(&self, store: &dyn Store, policy: &Policy) -> Result<u64, StoreError> {
         let first = store.reserve_ids(IDS)?;
-        self.reindex.store(store.policy()? != text(policy), Ordering::Relaxed);
+        let known = store.policy()?;
+        if known != text(policy) {
+            self.reindex.store(true, Ordering::Relaxed);
+            if known.is_some() {
+                // From the first record on.
+                self.desk.policy_changes();
+            }
+        }
         self.ids.store(first.saturating_add(IDS), Ordering::Relaxed);
         Ok(first)
     }

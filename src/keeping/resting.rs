@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     Keeper, Memory, keeper,
@@ -19,6 +19,8 @@ use crate::{
 
 /// Between two looks at a key that is on its way from one place to the other.
 const ON_ITS_WAY: Duration = Duration::from_millis(1);
+/// Between two attempts with a store that fails.
+const FAILED: Duration = Duration::from_millis(100);
 
 /// What a look at a session in the store came to.
 #[derive(Debug)]
@@ -135,6 +137,7 @@ impl<A: Session> Keeper<A> {
         let (tell, told) = oneshot::channel();
         let mut first = Some(Step::begin(hub, &key));
         let this = Arc::clone(hub);
+        let gives_up = Instant::now() + self.timeout();
         let close = async move {
             loop {
                 let step = first.take().unwrap_or_else(|| Step::begin(&this, &key));
@@ -148,7 +151,8 @@ impl<A: Session> Keeper<A> {
                     Step::InStore(looked) => match looked.await {
                         Ok(Looked::Ended(ended)) => return drop(tell.send(ended)),
                         Ok(Looked::Elsewhere) => tokio::time::sleep(ON_ITS_WAY).await,
-                        // Dropping the sender says that there is none to end.
+                        Ok(Looked::Failed) if Instant::now() < gives_up => tokio::time::sleep(FAILED).await,
+                        // Dropping the sender says that there is none to end, or that it cannot be had.
                         Ok(Looked::Rests | Looked::Failed) | Err(_) => return,
                     },
                 }

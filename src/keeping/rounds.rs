@@ -6,6 +6,7 @@
 
 use std::{
     collections::HashSet,
+    pin::pin,
     sync::{Arc, Weak, atomic::Ordering},
     time::Duration,
 };
@@ -21,7 +22,7 @@ use crate::{
     policy::Mode,
     registry::hub::Hub,
     session::{Session, panics::quietly, wishes::Wishes},
-    store::Change,
+    store::{Change, StoreError},
 };
 
 /// Sessions looked at together.
@@ -56,7 +57,7 @@ pub(crate) async fn run<A: Session>(hub: Weak<Hub<A>>) {
         let now = Instant::now();
         keeper.give_up(&hub, now);
         if next.is_some_and(|next| next <= now) {
-            let looks_at = if hub.shutdown.begun() { None } else { hub.make_rounds(&mut reindexing).await };
+            let looks_at = if hub.shutdown.begun() { None } else { hub.go_around(&mut reindexing).await };
             next = looks_at.map(|at| hub.clock.instant(at));
         }
     }
@@ -84,6 +85,19 @@ enum Pace {
 }
 
 impl<A: Session> Hub<A> {
+    /// Makes rounds; starts give up meanwhile.
+    async fn go_around(self: &Arc<Self>, reindexing: &mut Option<Reindexing>) -> Option<Moment> {
+        let keeper = self.keeper.as_ref()?;
+        let mut rounds = pin!(self.make_rounds(reindexing));
+        loop {
+            tokio::select! {
+                looks_at = &mut rounds => return looks_at,
+                () = until(keeper.loads.next()) => keeper.give_up(self, Instant::now()),
+                () = keeper.loads.begin.notified() => {}
+            }
+        }
+    }
+
     /// Ends what is due. Returns when to look again.
     async fn make_rounds(self: &Arc<Self>, reindexing: &mut Option<Reindexing>) -> Option<Moment> {
         let keeper = self.keeper.as_ref()?;
@@ -192,25 +206,45 @@ impl<A: Session> Hub<A> {
     /// Whether all deadlines are by this policy, and the store knows that. `None` if it failed.
     async fn settle(self: &Arc<Self>, reindexing: &mut Reindexing) -> Option<bool> {
         let keeper = self.keeper.as_ref()?;
-        let (keys, hub) = (reindexing.unsettled.clone(), Arc::clone(self));
-        let asked = keeper.ask(move |asked| {
-            let is_right =
-                |key: &SessionKey| Ok(asked.load(key)?.is_none_or(|record| hub.has_its_deadline(key, record)));
-            keys.into_iter().map(|key| Ok((is_right(&key)?, key))).collect::<Result<Vec<_>, _>>()
-        });
-        let asked = self.heard(asked.await)?;
-        reindexing.unsettled = asked.into_iter().filter(|(right, _)| !right).map(|(_, key)| key).collect();
-        for vitals in reindexing.unsettled.iter().filter_map(|key| self.journal.find(key.as_str())) {
-            vitals.wish(Wishes::SAVE);
+        let mut unsettled = Vec::new();
+        for keys in reindexing.unsettled.chunks(SLICE) {
+            let (keys, hub) = (keys.to_vec(), Arc::clone(self));
+            let asked = keeper.ask(move |asked| {
+                let is_right = |key: &SessionKey| match asked.load(key) {
+                    Ok(record) => Ok(record.is_none_or(|record| hub.has_its_deadline(key, record))),
+                    // Whoever comes for it sets it aside.
+                    Err(StoreError::Undecodable { .. }) => Ok(true),
+                    Err(error) => Err(error),
+                };
+                keys.into_iter().map(|key| Ok((is_right(&key)?, key))).collect::<Result<Vec<_>, _>>()
+            });
+            let asked = self.heard(asked.await)?;
+            unsettled.extend(asked.into_iter().filter(|(right, _)| !right).map(|(_, key)| key));
+        }
+        reindexing.unsettled = unsettled;
+        let mut gone = Vec::new();
+        for key in &reindexing.unsettled {
+            match self.journal.find(key.as_str()) {
+                Some(vitals) => vitals.wish(Wishes::SAVE),
+                // It was on its way, and is in the store by now.
+                None => gone.push(key.clone()),
+            }
+        }
+        for keys in gone.chunks(SLICE) {
+            self.look_at(keys.to_vec()).await?;
         }
         // Not if another policy has come meanwhile: what is saved goes by that already.
         if !reindexing.unsettled.is_empty() || self.shutdown.begun() || keeper.reindex.load(Ordering::Relaxed) {
             return Some(false);
         }
-        let (tell, told) = oneshot::channel();
-        keeper.desk.write(Change::Policy(reindexing.policy.clone()), move |outcome| drop(tell.send(outcome)));
-        let told = tokio::time::timeout(keeper.timeout(), told).await;
-        self.heard(told.ok().and_then(Result::ok)).map(|()| true)
+        // The first by itself: with it the store knows of every change so far, and one that comes after it is told apart.
+        for policy in [None, reindexing.policy.clone()] {
+            let (tell, told) = oneshot::channel();
+            keeper.desk.write(Change::Policy(policy), move |outcome| drop(tell.send(outcome)));
+            let told = tokio::time::timeout(keeper.timeout(), told).await;
+            self.heard(told.ok().and_then(Result::ok))?;
+        }
+        Some(true)
     }
 
     /// Looks at these, and waits for the outcome no longer than for any answer of the store's. `None` if that was not
@@ -229,7 +263,7 @@ impl<A: Session> Hub<A> {
     }
 
     /// What the store said, if it said something of use.
-    fn heard<T>(&self, answer: Option<Result<T, crate::store::StoreError>>) -> Option<T> {
+    fn heard<T>(&self, answer: Option<Result<T, StoreError>>) -> Option<T> {
         match answer {
             Some(Ok(answer)) => Some(answer),
             Some(Err(error)) => {

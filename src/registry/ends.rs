@@ -132,9 +132,10 @@ impl<A: Session> Hub<A> {
     fn complete_shutdown(&self) {
         self.journal.close();
         self.instruct(Instruction::Stop);
+        // First: whoever is woken by the keeper looks at it.
+        self.shutdown.complete();
         if let Some(keeper) = &self.keeper {
             keeper.stop();
         }
-        self.shutdown.complete();
     }
 }

@@ -113,7 +113,11 @@ impl<A: Session> Hub<A> {
             Err(Full::Closed) => start.fail(Unserved::NoRoom),
             Err(Full::AtLimit { over, .. }) => match self.make_room(over) {
                 Some(victim) => self.wait_for(&victim, start),
-                None => start.fail(Unserved::NoRoom),
+                None => {
+                    start.fail(Unserved::NoRoom);
+                    // Whoever counted on the promise that was taken back.
+                    self.relieve();
+                }
             },
         }
     }

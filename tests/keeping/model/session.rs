@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::step::{own, policy};
 
 /// Later than this a deadline is missed; the timer's ticks are milliseconds, as are the times in the store.
-pub const SLACK: Duration = Duration::from_millis(20);
+pub const SLACK: Duration = Duration::from_millis(60);
 
 #[derive(Debug, Clone)]
 pub struct Known {
