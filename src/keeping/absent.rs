@@ -18,6 +18,16 @@ pub(crate) struct Keeper<A>(Infallible, PhantomData<fn() -> A>);
 #[derive(Debug)]
 pub(crate) struct Snapshot(Infallible);
 
+/// There is none.
+#[derive(Debug, Clone)]
+pub(crate) struct Ticket(Infallible);
+
+impl Ticket {
+    pub(crate) fn take_back(&self) -> bool {
+        match self.0 {}
+    }
+}
+
 impl Snapshot {
     pub(crate) fn mark(&self) -> u64 {
         match self.0 {}
@@ -48,11 +58,11 @@ impl<A: Session> Keeper<A> {
         _: Snapshot,
         _: Figures,
         _: impl FnOnce(Result<(), String>) + Send + 'static,
-    ) {
+    ) -> Ticket {
         match self.0 {}
     }
 
-    pub(crate) fn forget(&self, _: &Vitals, _: impl FnOnce(Result<(), String>) + Send + 'static) {
+    pub(crate) fn forget(&self, _: &Vitals, _: impl FnOnce(Result<(), String>) + Send + 'static) -> Ticket {
         match self.0 {}
     }
 

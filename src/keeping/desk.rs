@@ -9,7 +9,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
         mpsc,
     },
     thread,
@@ -38,6 +38,29 @@ type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 struct Write {
     change: Change,
     done: Done,
+    ticket: Ticket,
+}
+
+/// Of a change that was asked for: whoever asked may take it back until the writer has taken it up.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ticket(Arc<AtomicU8>);
+
+const TAKEN_UP: u8 = 1;
+const TAKEN_BACK: u8 = 2;
+
+impl Ticket {
+    /// Whether it will not be made. Otherwise it is being made, or was.
+    pub(crate) fn take_back(&self) -> bool {
+        self.settle(TAKEN_BACK)
+    }
+
+    fn take_up(&self) -> bool {
+        self.settle(TAKEN_UP)
+    }
+
+    fn settle(&self, state: u8) -> bool {
+        self.0.compare_exchange(0, state, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
 }
 
 /// The store, as its threads use it.
@@ -84,10 +107,10 @@ impl Asked {
         outcome
     }
 
-    /// The removals that are owed. Copied: who loads meanwhile must not find what has ended.
+    /// The removals that are owed, as many as a batch takes. Copied: who loads meanwhile must not find what has ended.
     fn owed(&self) -> Vec<Change> {
         let owed = self.owed.lock();
-        owed.iter().map(|(key, session)| Change::Remove { key: key.clone(), session: *session }).collect()
+        owed.iter().take(BATCH).map(|(key, session)| Change::Remove { key: key.clone(), session: *session }).collect()
     }
 
     /// These were made.
@@ -182,11 +205,14 @@ impl Desk {
     }
 
     /// Makes a change, with others in one batch; `done` is told when it is durable, or why it was not made.
-    pub(super) fn write(&self, change: Change, done: impl FnOnce(Result<(), StoreError>) + Send + 'static) {
+    pub(super) fn write(&self, change: Change, done: impl FnOnce(Result<(), StoreError>) + Send + 'static) -> Ticket {
+        let ticket = Ticket::default();
         if let Some(asked) = &self.immediate {
-            return done(asked.commit(&mut vec![change]));
+            ticket.take_up();
+            done(asked.commit(&mut vec![change]));
+            return ticket;
         }
-        let write = Write { change, done: Box::new(done) };
+        let write = Write { change, done: Box::new(done), ticket: ticket.clone() };
         let refused = match &*self.threads.lock() {
             Some(threads) => threads.writes.send(write).err().map(|mpsc::SendError(write)| write),
             None => Some(write),
@@ -194,6 +220,7 @@ impl Desk {
         if let Some(Write { done, .. }) = refused {
             done(Err(StoreError::Unavailable("the registry is shut down".into())));
         }
+        ticket
     }
 
     /// A session has ended and its record could not be removed: as good as gone, and removed when it can be.
@@ -245,7 +272,8 @@ fn write(asked: &Asked, writes: &mpsc::Receiver<Write>) {
             Err(mpsc::RecvTimeoutError::Disconnected) => return asked.pay(),
         };
         let batch = first.into_iter().chain(std::iter::from_fn(|| writes.try_recv().ok())).take(BATCH);
-        let (mut changes, dones): (Vec<_>, Vec<_>) = batch.map(|Write { change, done }| (change, done)).unzip();
+        let batch = batch.filter(|write| write.ticket.take_up());
+        let (mut changes, dones): (Vec<_>, Vec<_>) = batch.map(|Write { change, done, .. }| (change, done)).unzip();
         let owed = asked.owed();
         let asked_for = changes.len();
         changes.extend_from_slice(&owed);

@@ -17,7 +17,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::{
     Figures, Memory,
-    desk::{Asked, Desk},
+    desk::{Asked, Desk, Ticket},
     loading::Loads,
     persistent::Persistent,
 };
@@ -116,7 +116,7 @@ impl<A: Session> Keeper<A> {
         snapshot: Snapshot,
         figures: Figures,
         done: impl FnOnce(Result<(), String>) + Send + 'static,
-    ) {
+    ) -> Ticket {
         let ends_at = figures.end(&hub.limits_in_store(vitals.key(), &figures)).map(|(at, _)| at);
         let record = record(&hub.clock, vitals.id(), snapshot.0, &figures, ends_at);
         let hub = Arc::clone(hub);
@@ -125,13 +125,13 @@ impl<A: Session> Keeper<A> {
                 keeper.falls_due(at);
             }
             done(outcome.map_err(|error| error.to_string()));
-        });
+        })
     }
 
     /// Removes the record of a session that has ended.
-    pub(crate) fn forget(&self, vitals: &Vitals, done: impl FnOnce(Result<(), String>) + Send + 'static) {
+    pub(crate) fn forget(&self, vitals: &Vitals, done: impl FnOnce(Result<(), String>) + Send + 'static) -> Ticket {
         let change = Change::Remove { key: vitals.key().clone(), session: vitals.id() };
-        self.desk.write(change, move |outcome| done(outcome.map_err(|error| error.to_string())));
+        self.desk.write(change, move |outcome| done(outcome.map_err(|error| error.to_string())))
     }
 
     /// It could not be removed in time: it is when it can be, and counts as gone.

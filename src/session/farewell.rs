@@ -126,13 +126,20 @@ impl Store {
         if aborted {
             // There is no runtime any more: whoever hears the answer concludes.
             because(why, || drop(drop_quietly(held)));
-            return tell(Box::new(move |outcome| pending.heard(None, fate(outcome))));
+            tell(Box::new(move |outcome| pending.heard(None, fate(outcome))));
+            return;
         }
-        let (answer, answered) = oneshot::channel();
-        tell(Box::new(move |outcome| drop(answer.send(outcome))));
+        let (answer, mut answered) = oneshot::channel();
+        let ticket = tell(Box::new(move |outcome| drop(answer.send(outcome))));
         let timeout = keeper.timeout();
         actix::spawn(async move {
-            let answer = tokio::time::timeout(timeout, answered).await.ok().and_then(Result::ok);
+            let mut answer = tokio::time::timeout(timeout, &mut answered).await.ok();
+            // What is told as not saved must not be there after all: it is taken back, or, if it is being made, waited
+            // for once more.
+            if answer.is_none() && saves && !ticket.take_back() {
+                answer = tokio::time::timeout(timeout, answered).await.ok();
+            }
+            let answer = answer.and_then(Result::ok);
             let outcome = answer.unwrap_or_else(|| Err(NO_ANSWER.to_owned()));
             let told = match &outcome {
                 Ok(()) => Ok(()),

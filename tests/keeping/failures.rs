@@ -258,3 +258,36 @@ async fn at_the_cap_a_store_that_does_not_answer_turns_the_newcomer_away() {
     }
     store.faults(|faults| faults.stalled = false);
 }
+
+/// What was told as not saved was saved all the same when the store went on, and came back after a restart.
+#[actix::test]
+async fn what_could_not_be_saved_in_time_is_not_saved_later() {
+    let store = MemoryStore::new();
+    let registry = registry(limits(), store.clone());
+    for key in ["a", "b", "c"] {
+        registry.send(key, Give(1)).await.unwrap();
+    }
+    registry.open("busy").unwrap();
+    settle().await;
+    store.faults(|faults| faults.stalled = true);
+    // What the store is at when it stops to answer.
+    let busy = registry.send("busy", GiveForKeeps(1));
+    sleep(Duration::from_millis(100)).await;
+    let mut watch = registry.watch();
+    let shutdown = registry.shutdown(secs(30));
+    let told = async {
+        let mut ended = 0;
+        while ended < 3 {
+            ended += events(&mut watch).await.iter().filter(|told| told.starts_with("ended shutdown")).count();
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(secs(20), told).await.expect("they are told");
+    store.faults(|faults| faults.stalled = false);
+    let unsaved = timeout(secs(20), shutdown).await.expect("an end").unwrap().unsaved;
+    // The other one was, in the end, or not.
+    assert!((3..=4).contains(&unsaved), "{unsaved}");
+    drop(busy);
+    let left: Vec<_> = store.page(None, 10).unwrap().into_iter().map(|entry| entry.key.to_string()).collect();
+    assert!(left.iter().all(|key| key == "busy"), "{left:?}");
+}
