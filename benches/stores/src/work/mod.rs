@@ -98,7 +98,7 @@ impl Work {
                  appended, and an fsync."
             }
             Self::Disk => {
-                "Size of the file for each session, whose state has 200 bytes and whose record 375, filled in batches \
+                "Size of the file for each session, whose state has 200 bytes and whose record 380, filled in batches \
                  of 10,000 in the order in which they come, not of their keys."
             }
             Self::Start => {
