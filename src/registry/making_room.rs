@@ -143,19 +143,25 @@ impl<A: Session> Hub<A> {
     }
 
     pub(crate) fn spare(self: &Arc<Self>, victim: &Arc<Vitals>) {
-        if victim.victim().spare() {
-            self.eviction.add(victim);
-            self.capacity.take_back();
+        if self.takes_back(victim) {
             self.relieve();
         }
+    }
+
+    /// Whether it had been asked to go; now it has not.
+    fn takes_back(&self, victim: &Arc<Vitals>) -> bool {
+        let asked = victim.victim().spare();
+        if asked {
+            self.eviction.add(victim);
+            self.capacity.take_back();
+        }
+        asked
     }
 
     /// As [`spare`](Self::spare), of a session that the store could not save. The next would fare no better: a newcomer is
     /// turned away instead.
     pub(crate) fn spare_unsaved(self: &Arc<Self>, victim: &Arc<Vitals>) {
-        if victim.victim().spare() {
-            self.eviction.add(victim);
-            self.capacity.take_back();
+        if self.takes_back(victim) {
             if let Some(start) = self.capacity.turn_away() {
                 start.fail(Unserved::NoRoom);
             }

@@ -237,8 +237,7 @@ impl<A: Session> SessionContext<A> {
     /// Whether the session leaves memory for its store, at rest: in `stopping` and `stopped`. It was saved before;
     /// what these change is not kept. A shutdown, which saves sessions too, is an end for whoever asks here.
     pub fn is_passivated(&self) -> bool {
-        let saving = self.extras.as_ref().and_then(|extras| extras.saving.as_ref());
-        saving.is_some_and(|saving| saving.passivated)
+        self.known_saving().is_some_and(|saving| saving.passivated)
     }
 
     /// A session that comes back: its own limits, and that the store has it.

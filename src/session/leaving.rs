@@ -23,14 +23,12 @@ impl<A: Session> SessionContext<A> {
     }
 
     fn is_resident(&self) -> bool {
-        let saving = self.extras.as_ref().and_then(|extras| extras.saving.as_ref());
-        saving.is_some_and(|saving| saving.resident)
+        self.known_saving().is_some_and(|saving| saving.resident)
     }
 }
 
 impl<A: Session> Body<A> {
-    /// When it leaves memory if nothing happens. Not while it is granted more time at its idle deadline: the record
-    /// could not tell.
+    /// When it leaves memory if nothing happens. Not while it is granted more time at its idle deadline.
     pub(super) fn leaves_at(&self) -> Option<Moment> {
         let after = self.ctx.ruling.limits.passivate_after.filter(|_| !self.ctx.is_resident())?;
         let at = self.ctx.lifecycle.last_activity().checked_add(after)?;

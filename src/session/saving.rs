@@ -122,6 +122,11 @@ impl<A: Session> SessionContext<A> {
         self.extras().saving.get_or_insert_default()
     }
 
+    /// The same, if there is something.
+    pub(super) fn known_saving(&self) -> Option<&Saving> {
+        self.extras.as_ref()?.saving.as_deref()
+    }
+
     /// Something may have changed. True if that has to be decided on.
     pub(super) fn note_change(&mut self, now: Moment) -> bool {
         if self.ruling.limits.checkpoint == Checkpoint::End {
@@ -144,11 +149,9 @@ impl<A: Session> SessionContext<A> {
         }
     }
 
-    /// Whether all that is in flight are replies that wait for the store.
-    pub(super) fn awaits_store(&self) -> bool {
-        let saving = self.extras.as_ref().and_then(|extras| extras.saving.as_ref());
-        let work = (self.in_flight + self.waits) as usize;
-        !self.holding && saving.is_some_and(|saving| work > 0 && saving.held_back() == work)
+    /// Whether it is busy with more than replies that wait for the store; `holding`: holds are alive.
+    pub(super) fn is_at_work(&self, holding: bool) -> bool {
+        holding || (self.in_flight + self.waits) as usize > self.known_saving().map_or(0, Saving::held_back)
     }
 
     /// What there is to say about it in its record. A session that is busy is active at this moment.
@@ -157,7 +160,7 @@ impl<A: Session> SessionContext<A> {
         Figures {
             opened: self.vitals.opened(),
             last_activity: if busy { noted.max(now) } else { noted },
-            extended: self.lifecycle.extended().or_else(|| self.extras.as_ref()?.saving.as_ref()?.extended),
+            extended: self.lifecycle.extended().or_else(|| self.known_saving()?.extended),
             handled: self.vitals.handled(),
             limits: self.extras.as_ref().and_then(|extras| extras.own_limits.clone()),
         }
@@ -166,7 +169,7 @@ impl<A: Session> SessionContext<A> {
 
 impl<A: Session> Body<A> {
     pub(super) fn saving(&self) -> Option<&Saving> {
-        self.ctx.extras.as_ref().and_then(|extras| extras.saving.as_deref())
+        self.ctx.known_saving()
     }
 
     fn keeper(&self) -> Option<&Keeper<A>> {
@@ -222,9 +225,8 @@ impl<A: Session> Body<A> {
         }
     }
 
-    /// Whether it is busy with more than replies that wait for the store.
     pub(super) fn is_at_work(&self) -> bool {
-        self.in_flight() as usize > self.saving().map_or(0, Saving::held_back)
+        self.ctx.is_at_work(self.ctx.vitals.holds().alive() > 0)
     }
 
     /// When the task has to look after the store, if nothing wakes it.

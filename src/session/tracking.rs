@@ -46,7 +46,7 @@ impl<A: Session> SessionContext<A> {
     pub(super) fn load(&self, mailbox_empty: bool) -> Load {
         // Holds as the task has noted them: one that has ended since is news, to be noted before anything is decided.
         let busy = self.in_flight > 0 || self.waits > 0 || self.holding;
-        Load { busy, awaits_store: busy && self.awaits_store(), at_rest: !busy && mailbox_empty }
+        Load { busy, awaits_store: busy && !self.is_at_work(self.holding), at_rest: !busy && mailbox_empty }
     }
 
     /// Resolves the limits again after a change of policy.

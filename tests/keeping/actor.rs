@@ -235,6 +235,12 @@ pub fn paused(limits: Limits) -> (MemoryStore, SessionRegistry<Tally>, Watch) {
     (store, registry, watch)
 }
 
+/// What a process that is started now would find under a key.
+pub fn found(store: &impl Store, key: &str) -> Option<Vec<u64>> {
+    let record = store.load(&SessionKey::new(key).unwrap()).unwrap()?;
+    Some(record.state.read::<Given>().unwrap().given)
+}
+
 /// Lets everything run that is ready.
 pub async fn settle() {
     for _ in 0..50 {

@@ -8,11 +8,6 @@ use tokio::time::{pause, sleep};
 
 use crate::actor::*;
 
-fn found(store: &impl Store, key: &str) -> Option<Vec<u64>> {
-    let record = store.load(&SessionKey::new(key).unwrap()).unwrap()?;
-    Some(record.state.read::<Given>().unwrap().given)
-}
-
 #[actix::test]
 async fn a_checkpoint_is_on_disk_when_it_is_told_whatever_the_checkpoints_are() {
     let (store, registry, _) = paused(limits());

@@ -2,19 +2,10 @@
 
 use std::time::Duration;
 
-use session_actors::{
-    Checkpoint, Limits, SessionKey, Unserved,
-    store::{MemoryStore, Store},
-};
+use session_actors::{Checkpoint, Limits, Unserved, store::MemoryStore};
 use tokio::time::sleep;
 
 use crate::actor::*;
-
-/// What a process that is started now would find under a key.
-fn found(store: &impl Store, key: &str) -> Option<Vec<u64>> {
-    let record = store.load(&SessionKey::new(key).unwrap()).unwrap()?;
-    Some(record.state.read::<Given>().unwrap().given)
-}
 
 fn always() -> Limits {
     limits().checkpoint(Checkpoint::Always)

@@ -14,8 +14,10 @@ mod contender;
 mod contenders;
 mod entrant;
 mod ledger;
+mod machine;
 mod report;
 mod runner;
+mod spread;
 mod work;
 
 use std::{path::PathBuf, process::ExitCode};

@@ -9,7 +9,7 @@ use std::{
 
 use clap::ValueEnum;
 
-use crate::{Run, entrant::Entrant, report, work::Figure, work::Work};
+use crate::{Run, entrant::Entrant, report, spread, work::Figure, work::Work};
 
 /// The runs of each figure: by row, name of the figure, contender.
 pub(crate) type Runs = BTreeMap<(Work, String), BTreeMap<Entrant, Measured>>;
@@ -20,22 +20,13 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
-    fn sorted(&self) -> Vec<f64> {
-        let mut values = self.values.clone();
-        values.sort_by(f64::total_cmp);
-        values
-    }
-
     pub(crate) fn median(&self) -> f64 {
-        let sorted = self.sorted();
-        let middle = sorted.len() / 2;
-        if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
+        spread::median(&self.values)
     }
 
     /// Lowest and highest.
     pub(crate) fn spread(&self) -> (f64, f64) {
-        let sorted = self.sorted();
-        (sorted[0], sorted[sorted.len() - 1])
+        spread::spread(&self.values)
     }
 }
 

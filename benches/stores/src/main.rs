@@ -14,8 +14,12 @@
 mod allocated;
 mod contenders;
 mod entrant;
+#[path = "../../peers/src/machine.rs"]
+mod machine;
 mod report;
 mod runner;
+#[path = "../../peers/src/spread.rs"]
+mod spread;
 mod work;
 
 use std::{error::Error, path::PathBuf, process::ExitCode};

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::{
     Run,
     entrant::Entrant,
-    report,
+    report, spread,
     work::{Figure, Work},
 };
 
@@ -31,22 +31,13 @@ pub(crate) struct Line {
 pub(crate) struct Measured(Vec<f64>);
 
 impl Measured {
-    fn sorted(&self) -> Vec<f64> {
-        let mut values = self.0.clone();
-        values.sort_by(f64::total_cmp);
-        values
-    }
-
     pub(crate) fn median(&self) -> f64 {
-        let sorted = self.sorted();
-        let middle = sorted.len() / 2;
-        if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
+        spread::median(&self.0)
     }
 
     /// Lowest and highest; none of a single run.
     pub(crate) fn spread(&self) -> Option<(f64, f64)> {
-        let sorted = self.sorted();
-        (sorted.len() > 1).then(|| (sorted[0], sorted[sorted.len() - 1]))
+        (self.0.len() > 1).then(|| spread::spread(&self.0))
     }
 }
 

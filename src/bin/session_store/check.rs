@@ -1,6 +1,9 @@
 //! `check`.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    collections::HashSet,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use serde::Serialize;
 use session_actors::{
@@ -8,14 +11,7 @@ use session_actors::{
     store::{Change, RedbStore, Store, StoreError},
 };
 
-use crate::{
-    Outcome,
-    output::Output,
-    selection::State,
-    spoken::count,
-    transfer::skip_ids,
-    walk::{Walk, progress},
-};
+use crate::{Outcome, output::Output, selection::State, spoken::count, transfer::skip_ids, walk::Walk};
 
 /// After every deadline there is.
 const FAR: Duration = Duration::from_secs(1 << 40);
@@ -31,6 +27,9 @@ struct Found {
     misplaced: Vec<SessionKey>,
     /// Sessions whose ids would be given again.
     ids_taken: u64,
+    /// The largest of all.
+    #[serde(skip)]
+    last_id: u64,
     /// The file had to be put in order, as after a crash.
     put_in_order: bool,
     repaired: bool,
@@ -57,52 +56,34 @@ pub(crate) fn run(store: &mut RedbStore, repair: bool, output: &mut Output) -> O
 fn look(store: &impl Store, found: &mut Found) -> Result<(), StoreError> {
     let now = SystemTime::now();
     let next_id = store.reserve_ids(0)?;
-    let mut with_deadline = 0;
+    let index = store.due(UNIX_EPOCH + FAR, usize::MAX)?;
+    let mut index: HashSet<_> = index.into_iter().map(|deadline| (deadline.key, deadline.at)).collect();
     for entry in Walk::new(store, "reading")? {
         let entry = entry?;
         found.sessions += 1;
         found.due += u64::from(State::of(&entry, now) == State::Due);
         match entry.record {
             Ok(record) => {
-                with_deadline += u64::from(record.ends_at.is_some());
-                found.ids_taken += u64::from(record.session.get() >= next_id);
+                let id = record.session.get();
+                found.ids_taken += u64::from(id >= next_id);
+                found.last_id = found.last_id.max(id);
+                if let Some(at) = record.ends_at {
+                    let indexed = (entry.key, at);
+                    if !index.remove(&indexed) {
+                        found.misplaced.push(indexed.0);
+                    }
+                }
             }
             Err(_) => found.unreadable.push(entry.key),
         }
     }
-    let mut indexed = 0;
-    let index = store.due(UNIX_EPOCH + FAR, usize::MAX)?;
-    let progress = progress(Some(index.len() as u64), "comparing");
-    for deadline in index {
-        progress.inc(1);
-        match store.load(&deadline.key) {
-            Ok(Some(record)) if record.ends_at == Some(deadline.at) => indexed += 1,
-            Err(StoreError::Undecodable { .. }) => {}
-            Ok(_) => found.misplaced.push(deadline.key),
-            Err(error) => return Err(error),
-        }
-    }
-    progress.finish_and_clear();
-    if indexed < with_deadline && found.misplaced.is_empty() {
-        // Rare enough to go through them once more.
-        found.misplaced = missing(store)?;
-    }
+    // What no record has; that of one that cannot be read may be right.
+    let unreadable: HashSet<_> = found.unreadable.iter().collect();
+    found.misplaced.extend(index.into_iter().map(|(key, _)| key).filter(|key| !unreadable.contains(key)));
+    found.misplaced.sort();
+    found.misplaced.dedup();
     found.set_aside = store.set_aside(usize::MAX)?.len() as u64;
     Ok(())
-}
-
-/// Those with a deadline that the index does not have.
-fn missing(store: &impl Store) -> Result<Vec<SessionKey>, StoreError> {
-    let index = store.due(UNIX_EPOCH + FAR, usize::MAX)?;
-    let indexed: std::collections::HashSet<_> = index.into_iter().map(|deadline| deadline.key).collect();
-    let mut missing = Vec::new();
-    for entry in Walk::new(store, "comparing")? {
-        let entry = entry?;
-        if entry.record.is_ok_and(|record| record.ends_at.is_some()) && !indexed.contains(&entry.key) {
-            missing.push(entry.key);
-        }
-    }
-    Ok(missing)
 }
 
 fn mend(store: &impl Store, found: &Found) -> Result<(), StoreError> {
@@ -119,11 +100,7 @@ fn mend(store: &impl Store, found: &Found) -> Result<(), StoreError> {
             .collect();
         store.commit(&set_aside)?;
     }
-    let mut last = 0;
-    for entry in Walk::new(store, "reading")? {
-        last = entry?.record.map_or(last, |record| record.session.get().max(last));
-    }
-    skip_ids(store, last)
+    skip_ids(store, found.last_id)
 }
 
 fn say(found: &Found, output: &mut Output) -> std::io::Result<()> {

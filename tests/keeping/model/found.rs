@@ -15,7 +15,7 @@ fn a_passive_message_with_a_reply_that_waits_is_no_activity_in_the_store_either(
     run(&[SetPolicy(1), Give(0), Pass(28), Look(0)]);
 }
 
-/// Waits for an address of an end that is owed.
+/// The end was told, and its removal is owed in memory alone.
 #[test]
 fn what_was_not_removed_at_an_end_may_come_back_after_a_crash_and_ends_then() {
     run(&[GiveForKeeps(2), FailWrites(true), Close(2), GiveForKeeps(2), Crash(0), Pass(40)]);
