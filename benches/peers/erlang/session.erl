@@ -1,10 +1,15 @@
 %% A session as OTP has it: a gen_server whose callbacks return its idle time as their timeout, so that every message
 %% begins it anew, and a timer of its own for the maximum age. Keys lie in a public ETS table, from which a session
 %% takes itself when it ends.
+%%
+%% Both kinds of timer count milliseconds and round up: in the row `expire`, half a millisecond of what a session is
+%% late is that. A session at rest could be smaller if it hibernated, but each message would then cost a collection of
+%% its garbage and a wake-up; and a callback returns either that or a timeout, so that the idle time would have to be a
+%% timer which every message cancels and starts.
 -module(session).
 -behaviour(gen_server).
 
--export([table/0, open/3, tell/2, ask/2, stop/1, live/0]).
+-export([table/0, open/3, find/1, tell/2, ask/2, stop/1, live/0]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
 -record(state, {key, index, sum = 0, idle, ended}).
@@ -23,6 +28,10 @@ open(Key, Index, Options) ->
                 false -> gen_server:stop(Pid), open(Key, Index, Options)
             end
     end.
+
+find(Key) ->
+    [{_, Pid}] = ets:lookup(?MODULE, Key),
+    Pid.
 
 tell(Pid, N) -> gen_server:cast(Pid, {add, N}).
 ask(Pid, N) -> gen_server:call(Pid, {add, N}, infinity).

@@ -140,7 +140,54 @@ row(storm, Full) ->
     Gone = erlang:monotonic_time(millisecond) - Storm,
     Sorted = list_to_tuple(lists:sort(Latencies)),
     [{"all gone after", Gone / 1000, "s"}, {"request p50", percentile(Sorted, 50), "ms"},
-     {"request p99", percentile(Sorted, 99), "ms"}].
+     {"request p99", percentile(Sorted, 99), "ms"}];
+
+%% ---- by key ------------------------------------------------------------------------------------
+
+row(lookup, Full) ->
+    Sessions = pick(Full, 100000, 1000),
+    {Gets, Sends} = pick(Full, {1000000, 200000}, {10000, 2000}),
+    Options = #{handled := Handled} = options(),
+    open_all(Sessions, Options),
+    [{"get, " ++ integer_to_list(Threads) ++ " threads",
+      look_up(Threads, Sessions, Gets, fun session:find/1), "ns a look-up"} || Threads <- [1, 2]] ++
+    [begin
+        Expected = counters:get(Handled, 1) + Threads * Sends,
+        Each = look_up(Threads, Sessions, Sends, fun(Key) -> session:tell(session:find(Key), 1) end),
+        wait_for(Handled, Expected),
+        {"send, " ++ integer_to_list(Threads) ++ " threads", Each, "ns a message"}
+    end || Threads <- [1, 2]].
+
+%% Nanoseconds for each of all that the processes do, `Count` each. They go before the sessions: what is timed is the
+%% sending, unless there is a scheduler that has nothing else to do.
+look_up(Processes, Sessions, Count, Work) ->
+    Parts = [fun() ->
+        process_flag(priority, high),
+        Keys = list_to_tuple([key(I) || I <- lists:seq(0, Sessions - 1)]),
+        fun() -> in_strides(Keys, N * Sessions div 2, Count, Work) end
+    end || N <- lists:seq(0, Processes - 1)],
+    at_once(Parts) / (Processes * Count).
+
+in_strides(_, _, 0, _) -> ok;
+in_strides(Keys, At, Left, Work) ->
+    Next = (At + 7919) rem tuple_size(Keys),
+    Work(element(Next + 1, Keys)),
+    in_strides(Keys, Next, Left - 1, Work).
+
+%% Each part in a process of its own, which prepares itself; nanoseconds from when all are ready until all are done.
+at_once(Parts) ->
+    Self = self(),
+    Pids = [spawn_link(fun() ->
+        Work = Part(),
+        Self ! {ready, self()},
+        receive go -> Work() end,
+        Self ! {done, self()}
+    end) || Part <- Parts],
+    [receive {ready, Pid} -> ok end || Pid <- Pids],
+    Begin = erlang:monotonic_time(),
+    [Pid ! go || Pid <- Pids],
+    [receive {done, Pid} -> ok end || Pid <- Pids],
+    each(Begin, 1).
 
 ask_times(_, 0) -> ok;
 ask_times(Pid, Left) -> session:ask(Pid, 1), ask_times(Pid, Left - 1).

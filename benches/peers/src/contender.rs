@@ -1,36 +1,53 @@
 //! What every contender can do, so that the work is written once and is the same for all.
 
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
+
+use dashmap::DashMap;
+
+/// How long one session lasts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lasts {
+    pub(crate) idle: Duration,
+    pub(crate) max_age: Duration,
+}
 
 /// How long the sessions of a run last.
 #[derive(Clone)]
 pub(crate) struct Limits {
     /// By the number of the session.
-    pub(crate) idle: Rc<dyn Fn(usize) -> Duration>,
-    /// Each has one of its own.
+    pub(crate) of: Arc<dyn Fn(usize) -> Lasts + Send + Sync>,
+    /// Each has limits of its own.
     pub(crate) spread: bool,
-    pub(crate) max_age: Duration,
     /// Between two sweeps, for those who sweep.
     pub(crate) sweep: Duration,
 }
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
+/// As long as nobody measures.
+pub(crate) const LONG: Lasts = Lasts { idle: Duration::from_secs(3600), max_age: Duration::from_secs(24 * 3600) };
 
 impl Limits {
     /// Nobody expires while it is measured, but everybody could.
     pub(crate) fn long() -> Self {
-        Self { spread: false, ..Self::idle(|_| Duration::from_secs(3600)) }
+        Self { spread: false, ..Self::each(|_| LONG) }
     }
 
-    pub(crate) fn idle(idle: impl Fn(usize) -> Duration + 'static) -> Self {
-        Self { idle: Rc::new(idle), spread: true, max_age: DAY, sweep: Duration::from_secs(1) }
+    pub(crate) fn each(of: impl Fn(usize) -> Lasts + Send + Sync + 'static) -> Self {
+        Self { of: Arc::new(of), spread: true, sweep: Duration::from_secs(1) }
     }
 }
 
-/// The key of a session.
+/// The key of a session, as it comes from outside. Who keeps it makes an `Arc<str>` of it, as this crate does: the map
+/// and the session share one.
 pub(crate) fn key(index: usize) -> String {
     format!("user:{index}")
 }
+
+/// The hash of every map of keys: what this crate has, and what whoever looks for speed would take. With std's, each
+/// look-up of a contender would cost some 15 ns more.
+pub(crate) type Hasher = ahash::RandomState;
+
+/// A map of keys that threads can share.
+pub(crate) type Shared<A> = DashMap<Arc<str>, A, Hasher>;
 
 /// A way to keep sessions by key, each of which ends when it is idle or too old.
 ///
@@ -58,10 +75,8 @@ pub(crate) trait Contender: Sized + 'static {
     /// How many keys are live.
     fn live(&self) -> usize;
 
-    /// The ways by key that other threads can go; `None` if there are none.
-    fn by_key(&self) -> Option<ByKey> {
-        None
-    }
+    /// The ways by key that other threads can go, to what is opened from here on.
+    fn by_key(&self) -> ByKey;
 
     /// Sends a message whose reply is an hour in the making. False if it cannot be made in that way.
     fn begin_reply(&self, _to: &Self::Address, _how: InTheMaking) -> bool {
@@ -81,6 +96,17 @@ pub(crate) struct ByKey {
     pub(crate) get: Arc<dyn Fn(&str) -> bool + Send + Sync>,
     /// Sends it a message.
     pub(crate) tell: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+impl ByKey {
+    /// Where a map has the addresses.
+    pub(crate) fn of<A: Clone + Send + Sync + 'static>(live: &Arc<Shared<A>>, send: fn(&A)) -> Self {
+        let (get, tell) = (Arc::clone(live), Arc::clone(live));
+        Self {
+            get: Arc::new(move |key| get.get(key).map(|address| address.clone()).is_some()),
+            tell: Arc::new(move |key| send(&tell.get(key).expect("it is live"))),
+        }
+    }
 }
 
 /// Of what a reply is made.

@@ -61,14 +61,14 @@ impl Entrant {
     pub(crate) fn sits_out(self, work: Work) -> Option<&'static str> {
         match (self, work) {
             (Self::BareActix | Self::BareActixTimer, Work::Expire | Work::Storm) => Some("nothing ends by itself"),
-            (Self::BareActixTimer, Work::Rest) => Some("it is the same without"),
+            (Self::BareActixTimer, Work::Rest | Work::Lookup | Work::Pending) => Some("it is the same without"),
             (Self::Moka, Work::Storm) => Some("its entries go with its maintenance"),
             (Self::SessionActors, _) => None,
             (_, Work::ChurnWatched) => Some("nobody can watch"),
             (Self::BareActix, _) => None,
             (Self::BareActixTimer, Work::OneArbiter | Work::TwoArbiters) => Some("it is the same without"),
             (_, Work::OneArbiter | Work::TwoArbiters) => Some("it is written for one thread"),
-            (_, Work::Lookup) => Some("the floor is the `DashMap` and the address that most would write"),
+            (Self::ResetByHand, Work::Pending) => Some("its replies are bare actix's"),
             (_, Work::Pending) => Some("these are actix's kinds of reply"),
             _ => None,
         }

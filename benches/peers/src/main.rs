@@ -6,8 +6,8 @@
 //! cargo run --release -p session-actors-peers -- one hot ractor # one row of one contender, as JSON
 //! ```
 //!
-//! Each contender runs in a process of its own, Erlang if `erl` is there (Debian: `erlang-base`); the contenders of a row take turns, several times, so
-//! that a machine that changes its mind changes it for all of them.
+//! Each contender runs in a process of its own, Erlang if `erl` is there (Debian: `erlang-base`); the contenders of a
+//! row take turns, several times, so that a machine that changes its mind changes it for all of them.
 
 mod allocated;
 mod contender;

@@ -1,12 +1,12 @@
 //! The floor: bare actix actors in a `HashMap`. No timers at all: nothing ends by itself, so it takes
 //! no part in what is about ends.
 
-use std::{cell::RefCell, collections::HashMap, sync::Arc};
-
 use actix::prelude::*;
-use dashmap::DashMap;
 
-use super::mail::{Add, ByFuture, HOUR, InContext, Stop};
+use super::{
+    keys::Keys,
+    mail::{Add, ByFuture, HOUR, InContext, Stop},
+};
 use crate::{
     contender::{ByKey, Contender, InTheMaking, Limits, key},
     ledger::Session,
@@ -14,7 +14,7 @@ use crate::{
 };
 
 pub(crate) struct BareActix {
-    live: RefCell<HashMap<String, Addr<Bare>>>,
+    live: Keys<Addr<Bare>>,
 }
 
 pub(crate) struct Bare(Session);
@@ -100,11 +100,11 @@ impl Contender for BareActix {
     type Address = Addr<Bare>;
 
     async fn start(_: Limits) -> Self {
-        Self { live: RefCell::default() }
+        Self { live: Keys::default() }
     }
 
     async fn open(&self, index: usize) -> Addr<Bare> {
-        self.live.borrow_mut().entry(key(index)).or_insert_with(|| Bare(Session::new(index)).start()).clone()
+        self.live.open(index, |_| Bare(Session::new(index)).start())
     }
 
     fn tell(&self, to: &Addr<Bare>, n: u64) {
@@ -116,24 +116,16 @@ impl Contender for BareActix {
     }
 
     async fn end(&self, index: usize) {
-        let actor = self.live.borrow_mut().remove(&key(index)).expect("it was live");
+        let actor = self.live.remove(&key(index)).expect("it was live");
         actor.send(Stop).await.expect("it is live");
     }
 
     fn live(&self) -> usize {
-        self.live.borrow().len()
+        self.live.len()
     }
 
-    /// The map that threads can share: a `DashMap`.
-    fn by_key(&self) -> Option<ByKey> {
-        let live: DashMap<String, Addr<Bare>> =
-            self.live.borrow().iter().map(|(key, addr)| (key.clone(), addr.clone())).collect();
-        let get = Arc::new(live);
-        let tell = Arc::clone(&get);
-        Some(ByKey {
-            get: Arc::new(move |key| get.get(key).map(|addr| addr.clone()).is_some()),
-            tell: Arc::new(move |key| tell.get(key).expect("it is live").do_send(Add(1))),
-        })
+    fn by_key(&self) -> ByKey {
+        self.live.by_key(|session| session.do_send(Add(1)))
     }
 
     fn begin_reply(&self, to: &Addr<Bare>, how: InTheMaking) -> bool {

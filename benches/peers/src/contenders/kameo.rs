@@ -1,28 +1,25 @@
 //! kameo: an actor for each session, with an unbounded mailbox, its fastest. It has neither idle timeout
-//! nor timers of its own; a message that comes later is a task that sleeps. So a message notes the time,
-//! and one such task, for the nearest deadline, looks again when it comes. The timer of a
-//! session that was ended before is left to sleep until then; to stop it would cost more, not less.
+//! nor timers of its own, but lets an actor say what it waits for: here for its mail or one `Sleep`, for the nearest
+//! deadline. A message only notes the time.
 
-use std::{
-    convert::Infallible,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{convert::Infallible, pin::Pin, sync::Arc, time::Instant};
 
-use dashmap::DashMap;
+use dashmap::Entry;
 use kameo::{
     actor::{ActorRef, Spawn, WeakActorRef},
     error::ActorStopReason,
-    mailbox,
+    mailbox::{self, MailboxReceiver, Signal},
     message::{Context, Message},
 };
+use tokio::time::{Sleep, sleep_until};
 
+use super::deadline::Deadline;
 use crate::{
-    contender::{Contender, Limits, key},
+    contender::{ByKey, Contender, Limits, Shared, key},
     ledger::Session,
 };
 
-type Live = Arc<DashMap<String, ActorRef<Kept>>>;
+type Live = Arc<Shared<ActorRef<Kept>>>;
 
 pub(crate) struct Kameo {
     live: Live,
@@ -31,41 +28,39 @@ pub(crate) struct Kameo {
 
 pub(crate) struct Kept {
     session: Session,
-    key: String,
+    key: Arc<str>,
     live: Live,
-    opened: Instant,
-    touched: Instant,
-    idle: Duration,
-    max_age: Duration,
-}
-
-impl Kept {
-    fn left(&self) -> Duration {
-        let deadline = (self.touched + self.idle).min(self.opened + self.max_age);
-        deadline.saturating_duration_since(Instant::now())
-    }
-}
-
-fn look_again(actor: WeakActorRef<Kept>, after: Duration) {
-    tokio::spawn(async move {
-        tokio::time::sleep(after).await;
-        if let Some(actor) = actor.upgrade() {
-            // It may have been stopped meanwhile.
-            let _ = actor.tell(LookAtTheClock).try_send();
-        }
-    });
+    deadline: Deadline,
+    sleep: Pin<Box<Sleep>>,
 }
 
 struct Add(u64);
-struct LookAtTheClock;
 
 impl kameo::Actor for Kept {
     type Args = Self;
     type Error = Infallible;
 
-    async fn on_start(kept: Self, actor: ActorRef<Self>) -> Result<Self, Infallible> {
-        look_again(actor.downgrade(), kept.left());
+    async fn on_start(kept: Self, _: ActorRef<Self>) -> Result<Self, Infallible> {
         Ok(kept)
+    }
+
+    async fn next(
+        &mut self,
+        _: WeakActorRef<Self>,
+        mailbox: &mut MailboxReceiver<Self>,
+    ) -> Result<Option<Signal<Self>>, Infallible> {
+        loop {
+            tokio::select! {
+                biased;
+                signal = mailbox.recv() => return Ok(signal),
+                () = &mut self.sleep => {
+                    if self.deadline.has_come(Instant::now()) {
+                        return Ok(Some(Signal::Stop));
+                    }
+                    self.sleep.as_mut().reset(self.deadline.at().into());
+                }
+            }
+        }
     }
 
     async fn on_stop(&mut self, _: WeakActorRef<Self>, _: ActorStopReason) -> Result<(), Infallible> {
@@ -77,22 +72,11 @@ impl kameo::Actor for Kept {
 impl Message<Add> for Kept {
     type Reply = u64;
 
-    async fn handle(&mut self, Add(n): Add, _: &mut Context<Self, u64>) -> u64 {
-        self.touched = Instant::now();
-        self.session.add(n)
-    }
-}
-
-impl Message<LookAtTheClock> for Kept {
-    type Reply = ();
-
-    async fn handle(&mut self, _: LookAtTheClock, ctx: &mut Context<Self, ()>) {
-        let left = self.left();
-        if left.is_zero() {
+    async fn handle(&mut self, Add(n): Add, ctx: &mut Context<Self, u64>) -> u64 {
+        if !self.deadline.touch() {
             ctx.stop();
-        } else {
-            look_again(ctx.actor_ref().downgrade(), left);
         }
+        self.session.add(n)
     }
 }
 
@@ -104,22 +88,20 @@ impl Contender for Kameo {
     }
 
     async fn open(&self, index: usize) -> ActorRef<Kept> {
-        let key = key(index);
-        if let Some(actor) = self.live.get(&key) {
-            return actor.clone();
-        }
-        let now = Instant::now();
+        let place = match self.live.entry(key(index).into()) {
+            Entry::Occupied(live) => return live.get().clone(),
+            Entry::Vacant(place) => place,
+        };
+        let deadline = Deadline::new((self.limits.of)(index));
         let kept = Kept {
             session: Session::new(index),
-            key: key.clone(),
+            key: Arc::clone(place.key()),
             live: Arc::clone(&self.live),
-            opened: now,
-            touched: now,
-            idle: (self.limits.idle)(index),
-            max_age: self.limits.max_age,
+            sleep: Box::pin(sleep_until(deadline.at().into())),
+            deadline,
         };
         let actor = Kept::spawn_with_mailbox(kept, mailbox::unbounded());
-        self.live.insert(key, actor.clone());
+        place.insert(actor.clone());
         actor
     }
 
@@ -132,12 +114,17 @@ impl Contender for Kameo {
     }
 
     async fn end(&self, index: usize) {
-        let actor = self.live.get(&key(index)).map(|actor| actor.clone()).expect("it was live");
+        let actor = self.live.get(&*key(index)).map(|actor| actor.clone()).expect("it was live");
         actor.stop_gracefully().await.expect("it stops");
-        actor.wait_for_shutdown().await;
+        actor.wait_for_shutdown_result().await.expect("it stops");
     }
 
     fn live(&self) -> usize {
         self.live.len()
+    }
+
+    /// By a map, because its own registry of names is one behind a mutex.
+    fn by_key(&self) -> ByKey {
+        ByKey::of(&self.live, |session| session.tell(Add(1)).try_send().expect("it is live"))
     }
 }

@@ -3,8 +3,10 @@
 //! cannot do.
 
 pub(crate) mod bare_actix;
+mod deadline;
 pub(crate) mod erlang;
 pub(crate) mod kameo;
+mod keys;
 mod mail;
 pub(crate) mod moka;
 pub(crate) mod ractor;

@@ -1,6 +1,7 @@
 //! moka, a cache with a time to idle and a time to live. A session is a value behind a lock; a message is
-//! a look-up. No actors, no mailbox, no work, no drain, and an entry goes when the cache does its
-//! maintenance: at its operations, and here at every sweep besides.
+//! a look-up, on the thread of its sender. No actors, no mailbox, no work, no drain: to end a session is to
+//! invalidate its entry. One that has expired goes when the cache does its maintenance: at its operations, and
+//! here at every sweep besides.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -11,39 +12,49 @@ use moka::{Expiry, sync::Cache};
 use tokio::task::JoinHandle;
 
 use crate::{
-    contender::{Contender, Limits, key},
+    contender::{ByKey, Contender, Hasher, Limits, key},
     ledger::Session,
 };
 
-#[derive(Clone)]
-struct Entry {
-    session: Arc<Mutex<Session>>,
-    idle: Duration,
+/// Its limits are the cache's.
+type Entry = Arc<Mutex<Session>>;
+type Live = Cache<Arc<str>, Entry, Hasher>;
+
+fn add(live: &Live, key: &str, n: u64) -> u64 {
+    live.get(key).expect("it is live").lock().unwrap_or_else(PoisonError::into_inner).add(n)
 }
 
-/// Only where each session has an idle time of its own.
-struct EachItsOwn;
+/// Only where each session has limits of its own.
+struct EachItsOwn(Limits);
+
+impl EachItsOwn {
+    /// What is left of a session of this age.
+    fn left(&self, entry: &Entry, age: Duration) -> Duration {
+        let index = entry.lock().unwrap_or_else(PoisonError::into_inner).index();
+        let lasts = (self.0.of)(index);
+        lasts.idle.min(lasts.max_age.saturating_sub(age))
+    }
+}
 
 impl Expiry<Arc<str>, Entry> for EachItsOwn {
     fn expire_after_create(&self, _: &Arc<str>, entry: &Entry, _: Instant) -> Option<Duration> {
-        Some(entry.idle)
+        Some(self.left(entry, Duration::ZERO))
     }
 
     fn expire_after_read(
         &self,
         _: &Arc<str>,
         entry: &Entry,
-        _: Instant,
+        read: Instant,
         _: Option<Duration>,
-        _: Instant,
+        created: Instant,
     ) -> Option<Duration> {
-        Some(entry.idle)
+        Some(self.left(entry, read.saturating_duration_since(created)))
     }
 }
 
 pub(crate) struct Moka {
-    live: Cache<Arc<str>, Entry>,
-    limits: Limits,
+    live: Live,
     sweeper: JoinHandle<()>,
 }
 
@@ -53,47 +64,40 @@ impl Drop for Moka {
     }
 }
 
-impl Moka {
-    fn add(&self, to: &Arc<str>, n: u64) -> u64 {
-        let entry = self.live.get(to).expect("it is live");
-        entry.session.lock().unwrap_or_else(PoisonError::into_inner).add(n)
-    }
-}
-
 impl Contender for Moka {
     type Address = Arc<str>;
 
     async fn start(limits: Limits) -> Self {
-        let builder = Cache::builder().time_to_live(limits.max_age);
-        let live = if (limits.idle)(0) == (limits.idle)(1) {
-            builder.time_to_idle((limits.idle)(0)).build()
+        let (builder, pause) = (Cache::builder(), limits.sweep);
+        let builder = if limits.spread {
+            builder.expire_after(EachItsOwn(limits))
         } else {
-            builder.expire_after(EachItsOwn).build()
+            let lasts = (limits.of)(0);
+            builder.time_to_idle(lasts.idle).time_to_live(lasts.max_age)
         };
-        let (swept, pause) = (live.clone(), limits.sweep);
+        let live = builder.build_with_hasher(Hasher::new());
+        let swept = live.clone();
         let sweeper = tokio::task::spawn_local(async move {
             loop {
                 tokio::time::sleep(pause).await;
                 swept.run_pending_tasks();
             }
         });
-        Self { live, limits, sweeper }
+        Self { live, sweeper }
     }
 
     async fn open(&self, index: usize) -> Arc<str> {
         let key: Arc<str> = key(index).into();
-        let idle = (self.limits.idle)(index);
-        let make = || Entry { session: Arc::new(Mutex::new(Session::new(index))), idle };
-        self.live.get_with(Arc::clone(&key), make);
+        self.live.get_with_by_ref(&key, || Arc::new(Mutex::new(Session::new(index))));
         key
     }
 
     fn tell(&self, to: &Arc<str>, n: u64) {
-        self.add(to, n);
+        add(&self.live, to, n);
     }
 
     async fn ask(&self, to: &Arc<str>, n: u64) -> u64 {
-        self.add(to, n)
+        add(&self.live, to, n)
     }
 
     async fn end(&self, index: usize) {
@@ -103,5 +107,15 @@ impl Contender for Moka {
     fn live(&self) -> usize {
         self.live.run_pending_tasks();
         usize::try_from(self.live.entry_count()).unwrap_or(usize::MAX)
+    }
+
+    fn by_key(&self) -> ByKey {
+        let (get, tell) = (self.live.clone(), self.live.clone());
+        ByKey {
+            get: Arc::new(move |key| get.get(key).is_some()),
+            tell: Arc::new(move |key| {
+                add(&tell, key, 1);
+            }),
+        }
     }
 }

@@ -1,22 +1,19 @@
 //! ractor: an actor for each session. It has no idle timeout; its timers are messages that come later,
 //! and each is a task of its own. So a message notes the time, and one timer, armed at the nearest
-//! deadline, looks again when it comes: the cheapest way that is still exact. The timer of a
-//! session that was ended before is left to sleep until then; to stop it would cost more, not less.
+//! deadline, looks again when it comes: the cheapest way that is still exact. A session that is ended before
+//! stops its timer, or a task of its own would be left of it until then.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
-use dashmap::DashMap;
-use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr, RpcReplyPort, concurrency::JoinHandle};
 
+use super::deadline::Deadline;
 use crate::{
-    contender::{Contender, Limits, key},
+    contender::{ByKey, Contender, Limits, Shared, key},
     ledger::Session,
 };
 
-type Live = Arc<DashMap<String, ActorRef<Mail>>>;
+type Live = Arc<Shared<ActorRef<Mail>>>;
 
 pub(crate) enum Mail {
     Tell(u64),
@@ -33,17 +30,15 @@ struct Kept;
 
 struct State {
     session: Session,
-    key: String,
+    key: Arc<str>,
     live: Live,
-    opened: Instant,
-    touched: Instant,
-    idle: Duration,
-    max_age: Duration,
+    deadline: Deadline,
+    timer: Option<JoinHandle<Result<(), MessagingErr<Mail>>>>,
 }
 
 impl State {
-    fn deadline(&self) -> Instant {
-        (self.touched + self.idle).min(self.opened + self.max_age)
+    fn sleep(&mut self, myself: &ActorRef<Mail>, now: Instant) {
+        self.timer = Some(myself.send_after(self.deadline.at() - now, || Mail::LookAtTheClock));
     }
 }
 
@@ -52,30 +47,41 @@ impl Actor for Kept {
     type State = State;
     type Arguments = State;
 
-    async fn pre_start(&self, myself: ActorRef<Mail>, state: State) -> Result<State, ActorProcessingErr> {
-        myself.send_after(state.deadline() - Instant::now(), || Mail::LookAtTheClock);
+    async fn pre_start(&self, myself: ActorRef<Mail>, mut state: State) -> Result<State, ActorProcessingErr> {
+        state.sleep(&myself, Instant::now());
         Ok(state)
     }
 
     async fn handle(&self, myself: ActorRef<Mail>, mail: Mail, state: &mut State) -> Result<(), ActorProcessingErr> {
-        match mail {
-            Mail::Tell(n) => drop(state.session.add(n)),
-            Mail::Ask(n, reply) => drop(reply.send(state.session.add(n))),
-            Mail::LookAtTheClock => {
-                let left = state.deadline().saturating_duration_since(Instant::now());
-                if left.is_zero() {
-                    myself.stop(None);
-                } else {
-                    myself.send_after(left, || Mail::LookAtTheClock);
-                }
-                return Ok(());
+        let goes_on = match mail {
+            Mail::Tell(n) => {
+                state.session.add(n);
+                state.deadline.touch()
             }
+            Mail::Ask(n, reply) => {
+                // Nobody may be there to take it.
+                let _ = reply.send(state.session.add(n));
+                state.deadline.touch()
+            }
+            Mail::LookAtTheClock => {
+                let now = Instant::now();
+                let goes_on = !state.deadline.has_come(now);
+                if goes_on {
+                    state.sleep(&myself, now);
+                }
+                goes_on
+            }
+        };
+        if !goes_on {
+            myself.stop(None);
         }
-        state.touched = Instant::now();
         Ok(())
     }
 
     async fn post_stop(&self, _: ActorRef<Mail>, state: &mut State) -> Result<(), ActorProcessingErr> {
+        if let Some(timer) = state.timer.take() {
+            timer.abort();
+        }
         state.live.remove(&state.key);
         Ok(())
     }
@@ -89,19 +95,16 @@ impl Contender for Ractor {
     }
 
     async fn open(&self, index: usize) -> ActorRef<Mail> {
-        let key = key(index);
+        let key: Arc<str> = key(index).into();
         if let Some(actor) = self.live.get(&key) {
             return actor.clone();
         }
-        let now = Instant::now();
         let state = State {
             session: Session::new(index),
-            key: key.clone(),
+            key: Arc::clone(&key),
             live: Arc::clone(&self.live),
-            opened: now,
-            touched: now,
-            idle: (self.limits.idle)(index),
-            max_age: self.limits.max_age,
+            deadline: Deadline::new((self.limits.of)(index)),
+            timer: None,
         };
         let (actor, _) = Kept::spawn(None, Kept, state).await.expect("it starts");
         self.live.insert(key, actor.clone());
@@ -117,11 +120,16 @@ impl Contender for Ractor {
     }
 
     async fn end(&self, index: usize) {
-        let actor = self.live.get(&key(index)).map(|actor| actor.clone()).expect("it was live");
+        let actor = self.live.get(&*key(index)).map(|actor| actor.clone()).expect("it was live");
         actor.stop_and_wait(None, None).await.expect("it stops");
     }
 
     fn live(&self) -> usize {
         self.live.len()
+    }
+
+    /// By a map, because its own registry of names hashes at four times the cost.
+    fn by_key(&self) -> ByKey {
+        ByKey::of(&self.live, |session| session.send_message(Mail::Tell(1)).expect("it is live"))
     }
 }

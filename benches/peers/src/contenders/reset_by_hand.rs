@@ -1,17 +1,20 @@
 //! What one writes by hand in actix: each message cancels the idle timer and starts it again, a second
 //! timer is the maximum age, and whoever stops takes itself out of the map.
 
-use std::{cell::RefCell, collections::HashMap, rc::Rc, time::Duration};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
 use actix::prelude::*;
 
-use super::mail::{Add, Stop};
+use super::{
+    keys::Keys,
+    mail::{Add, Stop},
+};
 use crate::{
-    contender::{Contender, Limits, key},
+    contender::{ByKey, Contender, Limits, key},
     ledger::Session,
 };
 
-type Live = Rc<RefCell<HashMap<String, Addr<ByHand>>>>;
+type Live = Rc<Keys<Addr<ByHand>>>;
 
 pub(crate) struct ResetByHand {
     live: Live,
@@ -20,10 +23,9 @@ pub(crate) struct ResetByHand {
 
 pub(crate) struct ByHand {
     session: Session,
-    key: String,
+    key: Arc<str>,
     live: Live,
     idle: Duration,
-    max_age: Duration,
     timer: Option<SpawnHandle>,
 }
 
@@ -40,12 +42,11 @@ impl Actor for ByHand {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.run_later(self.max_age, |_, ctx| ctx.stop());
         self.reset(ctx);
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
-        self.live.borrow_mut().remove(&self.key);
+        self.live.remove(&self.key);
     }
 }
 
@@ -74,21 +75,14 @@ impl Contender for ResetByHand {
     }
 
     async fn open(&self, index: usize) -> Addr<ByHand> {
-        let key = key(index);
-        if let Some(addr) = self.live.borrow().get(&key) {
-            return addr.clone();
-        }
-        let actor = ByHand {
-            session: Session::new(index),
-            key: key.clone(),
-            live: Rc::clone(&self.live),
-            idle: (self.limits.idle)(index),
-            max_age: self.limits.max_age,
-            timer: None,
-        };
-        let addr = actor.start();
-        self.live.borrow_mut().insert(key, addr.clone());
-        addr
+        self.live.open(index, |key| {
+            let lasts = (self.limits.of)(index);
+            let (session, key, live) = (Session::new(index), Arc::clone(key), Rc::clone(&self.live));
+            ByHand::create(|ctx| {
+                ctx.run_later(lasts.max_age, |_, ctx| ctx.stop());
+                ByHand { session, key, live, idle: lasts.idle, timer: None }
+            })
+        })
     }
 
     fn tell(&self, to: &Addr<ByHand>, n: u64) {
@@ -100,14 +94,18 @@ impl Contender for ResetByHand {
     }
 
     async fn end(&self, index: usize) {
-        let addr = self.live.borrow().get(&key(index)).cloned().expect("it was live");
-        addr.send(Stop).await.expect("it is live");
-        while self.live.borrow().contains_key(&key(index)) {
+        let key = key(index);
+        self.live.get(&key).expect("it was live").send(Stop).await.expect("it is live");
+        while self.live.has(&key) {
             tokio::task::yield_now().await;
         }
     }
 
     fn live(&self) -> usize {
-        self.live.borrow().len()
+        self.live.len()
+    }
+
+    fn by_key(&self) -> ByKey {
+        self.live.by_key(|session| session.do_send(Add(1)))
     }
 }

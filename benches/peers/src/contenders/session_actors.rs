@@ -1,13 +1,13 @@
 //! This crate.
 
-use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::RefCell, sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use session_actors::{Limits as SessionLimits, Policy, SessionContext, SessionKey, SessionRegistry};
 
 use super::mail::{Add, ByFuture, HOUR, InContext};
 use crate::{
-    contender::{ByKey, Contender, InTheMaking, Limits, key},
+    contender::{ByKey, Contender, InTheMaking, Lasts, Limits, key},
     ledger::Session,
     work::cores::{OnArbiters, Run, Task},
 };
@@ -18,21 +18,21 @@ pub(crate) struct SessionActors {
 
 pub(crate) struct Live(Session);
 
-/// By the number of the session.
-type IdleOf = Rc<dyn Fn(usize) -> Duration>;
-
 thread_local! {
-    /// Where each session has an idle time of its own; outside of it, because the comparison of memory is not about that.
-    static IDLE: RefCell<Option<IdleOf>> = const { RefCell::new(None) };
+    /// Where each session has limits of its own; outside of it, because it keeps them in its own way.
+    static EACH: RefCell<Option<Limits>> = const { RefCell::new(None) };
+}
+
+fn session_limits(lasts: Lasts) -> SessionLimits {
+    SessionLimits::new().idle_timeout(lasts.idle).max_age(lasts.max_age)
 }
 
 impl Actor for Live {
     type Context = SessionContext<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let idle = IDLE.with_borrow(|idle| idle.as_ref().map(|idle| idle(self.0.index())));
-        if let Some(idle) = idle {
-            ctx.set_limits(SessionLimits::new().idle_timeout(idle)).expect("limits that make sense");
+        if let Some(lasts) = EACH.with_borrow(|each| each.as_ref().map(|each| (each.of)(self.0.index()))) {
+            ctx.set_limits(session_limits(lasts)).expect("limits that make sense");
         }
     }
 }
@@ -109,13 +109,12 @@ impl Contender for SessionActors {
     type Address = Addr<Live>;
 
     async fn start(limits: Limits) -> Self {
-        let all = (limits.idle)(0);
-        let policy = Policy::new(SessionLimits::new().idle_timeout(all).max_age(limits.max_age));
+        let policy = Policy::new(session_limits((limits.of)(0)));
         let registry = SessionRegistry::builder(|key: &SessionKey| Live(Session::new(number(key))))
             .policy(policy)
             .start()
             .expect("it starts");
-        IDLE.set((limits.spread).then_some(limits.idle));
+        EACH.set(limits.spread.then_some(limits));
         Self { registry }
     }
 
@@ -139,12 +138,12 @@ impl Contender for SessionActors {
         self.registry.len()
     }
 
-    fn by_key(&self) -> Option<ByKey> {
+    fn by_key(&self) -> ByKey {
         let (get, tell) = (self.registry.clone(), self.registry.clone());
-        Some(ByKey {
+        ByKey {
             get: Arc::new(move |key| get.get(key).is_some()),
             tell: Arc::new(move |key| tell.do_send(key, Add(1)).expect("it is taken")),
-        })
+        }
     }
 
     fn begin_reply(&self, to: &Addr<Live>, how: InTheMaking) -> bool {

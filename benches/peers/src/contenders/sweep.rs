@@ -1,31 +1,25 @@
 //! What most gateways do: a `DashMap` of sessions, and a task that looks at all of them now and then. A
-//! session is a value under its shard's lock; a message is a function call. No mailbox, no order but
-//! that of the lock, no asynchronous work inside of a session, and an end is late by up to the pause
-//! between two sweeps.
+//! session is a value under its shard's lock; a message is a function call, on the thread of its sender. No
+//! mailbox, no order but that of the lock, no asynchronous work inside of a session, and an end is late by up to
+//! the pause between two sweeps.
 
-use std::{
-    rc::Rc,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
-use dashmap::DashMap;
 use tokio::task::JoinHandle;
 
+use super::deadline::Deadline;
 use crate::{
-    contender::{Contender, Limits, key},
+    contender::{ByKey, Contender, Limits, Shared, key},
     ledger::Session,
 };
 
 struct Entry {
     session: Session,
-    opened: Instant,
-    touched: Instant,
-    idle: Duration,
+    deadline: Deadline,
 }
 
 pub(crate) struct Sweep {
-    live: Rc<DashMap<Arc<str>, Entry>>,
+    live: Arc<Shared<Entry>>,
     limits: Limits,
     sweeper: JoinHandle<()>,
 }
@@ -36,47 +30,43 @@ impl Drop for Sweep {
     }
 }
 
-impl Sweep {
-    fn add(&self, to: &Arc<str>, n: u64) -> u64 {
-        let mut entry = self.live.get_mut(to).expect("it is live");
-        entry.touched = Instant::now();
-        entry.session.add(n)
-    }
+fn add(live: &Shared<Entry>, key: &str, n: u64) -> u64 {
+    let mut entry = live.get_mut(key).expect("it is live");
+    // The sweep looks at its age.
+    let _ = entry.deadline.touch();
+    entry.session.add(n)
 }
 
 impl Contender for Sweep {
     type Address = Arc<str>;
 
     async fn start(limits: Limits) -> Self {
-        let live: Rc<DashMap<Arc<str>, Entry>> = Rc::default();
-        let (swept, pause, max_age) = (Rc::clone(&live), limits.sweep, limits.max_age);
+        let live: Arc<Shared<Entry>> = Arc::default();
+        let (swept, pause) = (Arc::clone(&live), limits.sweep);
         let sweeper = tokio::task::spawn_local(async move {
             loop {
                 tokio::time::sleep(pause).await;
                 let now = Instant::now();
-                swept.retain(|_, entry| now - entry.touched < entry.idle && now - entry.opened < max_age);
+                swept.retain(|_, entry| !entry.deadline.has_come(now));
             }
         });
         Self { live, limits, sweeper }
     }
 
     async fn open(&self, index: usize) -> Arc<str> {
-        let now = Instant::now();
         let entry = self.live.entry(key(index).into()).or_insert_with(|| Entry {
             session: Session::new(index),
-            opened: now,
-            touched: now,
-            idle: (self.limits.idle)(index),
+            deadline: Deadline::new((self.limits.of)(index)),
         });
         Arc::clone(entry.key())
     }
 
     fn tell(&self, to: &Arc<str>, n: u64) {
-        self.add(to, n);
+        add(&self.live, to, n);
     }
 
     async fn ask(&self, to: &Arc<str>, n: u64) -> u64 {
-        self.add(to, n)
+        add(&self.live, to, n)
     }
 
     async fn end(&self, index: usize) {
@@ -85,5 +75,16 @@ impl Contender for Sweep {
 
     fn live(&self) -> usize {
         self.live.len()
+    }
+
+    /// The address is the key.
+    fn by_key(&self) -> ByKey {
+        let (get, tell) = (Arc::clone(&self.live), Arc::clone(&self.live));
+        ByKey {
+            get: Arc::new(move |key| get.get(key).map(|entry| Arc::clone(entry.key())).is_some()),
+            tell: Arc::new(move |key| {
+                add(&tell, key, 1);
+            }),
+        }
     }
 }

@@ -1,17 +1,22 @@
 //! A tokio task for each session, with `select!` over its channel and a `sleep`, as the Rust SDK of MCP
-//! does it. The map from key to channel and its race with the end are what such code has to add.
+//! does it, but with one `sleep` for both limits, which a message does not move, and with all the mail that is
+//! there taken at once. The map from key to channel and its race with the end are what such code has to add.
 
-use std::{cell::RefCell, collections::HashMap, pin::pin, rc::Rc, time::Duration};
+use std::{pin::pin, rc::Rc, sync::Arc, time::Instant};
 
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{Instant, sleep},
+    time::sleep_until,
 };
 
+use super::{deadline::Deadline, keys::Keys};
 use crate::{
-    contender::{Contender, Limits, key},
+    contender::{ByKey, Contender, Limits, key},
     ledger::Session,
 };
+
+/// Taken at once, at most. A session keeps the room for what it has taken: a part of what it needs at rest.
+const BATCH: usize = 64;
 
 #[derive(Debug)]
 pub(crate) enum Mail {
@@ -20,28 +25,35 @@ pub(crate) enum Mail {
     Stop,
 }
 
-type Live = Rc<RefCell<HashMap<String, mpsc::UnboundedSender<Mail>>>>;
-
 pub(crate) struct TokioTask {
-    live: Live,
+    live: Rc<Keys<mpsc::UnboundedSender<Mail>>>,
     limits: Limits,
 }
 
-async fn run(mut session: Session, mut mail: mpsc::UnboundedReceiver<Mail>, idle: Duration, max_age: Duration) {
-    let mut too_old = pin!(sleep(max_age));
-    let mut too_idle = pin!(sleep(idle));
+async fn run(mut session: Session, mut mail: mpsc::UnboundedReceiver<Mail>, mut deadline: Deadline) {
+    let mut sleep = pin!(sleep_until(deadline.at().into()));
+    let mut received = Vec::new();
     loop {
         tokio::select! {
-            received = mail.recv() => {
-                match received {
-                    Some(Mail::Tell(n)) => drop(session.add(n)),
-                    Some(Mail::Ask(n, reply)) => drop(reply.send(session.add(n))),
-                    Some(Mail::Stop) | None => break,
+            biased;
+            count = mail.recv_many(&mut received, BATCH) => {
+                if count == 0 || !deadline.touch() {
+                    break;
                 }
-                too_idle.as_mut().reset(Instant::now() + idle);
+                for mail in received.drain(..) {
+                    match mail {
+                        Mail::Tell(n) => drop(session.add(n)),
+                        Mail::Ask(n, reply) => drop(reply.send(session.add(n))),
+                        Mail::Stop => return,
+                    }
+                }
             }
-            () = &mut too_idle => break,
-            () = &mut too_old => break,
+            () = &mut sleep => {
+                if deadline.has_come(Instant::now()) {
+                    break;
+                }
+                sleep.as_mut().reset(deadline.at().into());
+            }
         }
     }
 }
@@ -54,19 +66,16 @@ impl Contender for TokioTask {
     }
 
     async fn open(&self, index: usize) -> Self::Address {
-        let key = key(index);
-        if let Some(sender) = self.live.borrow().get(&key) {
-            return sender.clone();
-        }
-        let (sender, mail) = mpsc::unbounded_channel();
-        self.live.borrow_mut().insert(key.clone(), sender.clone());
-        let (idle, max_age) = ((self.limits.idle)(index), self.limits.max_age);
-        let live = Rc::clone(&self.live);
-        tokio::task::spawn_local(async move {
-            run(Session::new(index), mail, idle, max_age).await;
-            live.borrow_mut().remove(&key);
-        });
-        sender
+        self.live.open(index, |key| {
+            let (sender, mail) = mpsc::unbounded_channel();
+            let (live, key) = (Rc::clone(&self.live), Arc::clone(key));
+            let deadline = Deadline::new((self.limits.of)(index));
+            tokio::task::spawn_local(async move {
+                run(Session::new(index), mail, deadline).await;
+                live.remove(&key);
+            });
+            sender
+        })
     }
 
     fn tell(&self, to: &Self::Address, n: u64) {
@@ -80,15 +89,18 @@ impl Contender for TokioTask {
     }
 
     async fn end(&self, index: usize) {
-        let sender = self.live.borrow().get(&key(index)).cloned().expect("it was live");
-        sender.send(Mail::Stop).expect("it is live");
-        drop(sender);
-        while self.live.borrow().contains_key(&key(index)) {
+        let key = key(index);
+        self.live.get(&key).expect("it was live").send(Mail::Stop).expect("it is live");
+        while self.live.has(&key) {
             tokio::task::yield_now().await;
         }
     }
 
     fn live(&self) -> usize {
-        self.live.borrow().len()
+        self.live.len()
+    }
+
+    fn by_key(&self) -> ByKey {
+        self.live.by_key(|session| session.send(Mail::Tell(1)).expect("it is live"))
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Figure, Scale, percentile};
 use crate::{
-    contender::{Contender, Limits},
+    contender::{Contender, LONG, Lasts, Limits},
     ledger::{record_ends, take_ends, wait_for_ended},
 };
 
@@ -16,7 +16,7 @@ pub(super) async fn expire<C: Contender>(scale: Scale) -> Result<Vec<Figure>, St
     // Longer than it takes to open them all, so that no end falls into that.
     let first = Duration::from_millis(scale.pick(5_000, 500) as u64);
     let idle = move |index: usize| first + over * u32::try_from(index).unwrap_or(0) / count as u32;
-    let contender = C::start(Limits::idle(idle)).await;
+    let contender = C::start(Limits::each(move |index| Lasts { idle: idle(index), ..LONG })).await;
     record_ends(count);
     let mut touched = Vec::with_capacity(count);
     for index in 0..count {

@@ -112,7 +112,8 @@ impl Work {
                 "1,000,000 sessions expire in the same instant, while a hundred others get a request each millisecond."
             }
             Self::Lookup => {
-                "By key among 100,000 live sessions: the address, and a message sent; by one thread, and by two at once."
+                "By key among 100,000 live sessions: the address, and a message sent; by one thread, and by two \
+                 at once. With `DashMap` and moka, what is sent is handled as well."
             }
             Self::Pending => "Round trips to a session that has 5,000 replies in the making.",
             Self::OneArbiter => "Hot and spread on one arbiter of its own, with the sender on its thread.",

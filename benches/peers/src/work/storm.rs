@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Figure, Scale, percentile};
 use crate::{
-    contender::{Contender, Limits},
+    contender::{Contender, LONG, Lasts, Limits},
     ledger::{ended, wait_for_ended},
 };
 
@@ -21,7 +21,7 @@ pub(super) async fn storm<C: Contender>(scale: Scale) -> Result<Vec<Figure>, Str
         // Reckoned when it is opened, which is when it is touched.
         _ => storm.saturating_duration_since(Instant::now()).max(Duration::from_millis(1)),
     };
-    let contender = C::start(Limits::idle(idle)).await;
+    let contender = C::start(Limits::each(move |index| Lasts { idle: idle(index), ..LONG })).await;
     let mut bystanders = Vec::new();
     for index in 0..BYSTANDERS {
         bystanders.push(contender.open(index).await);
