@@ -16,8 +16,8 @@
 
 table() -> ets:new(?MODULE, [named_table, public, set, {read_concurrency, true}, {write_concurrency, true}]).
 
-%% The session of this key, started if it is not live. `Options`: idle and max_age in milliseconds; handled, ended:
-%% counters; ends: a table.
+%% The session of this key, started if it is not live. `Options`: idle and max_age in milliseconds; handled: a counter;
+%% ended: a counter, and the number of ends that are expected or a table of all of them.
 open(Key, Index, Options) ->
     case ets:lookup(?MODULE, Key) of
         [{_, Pid}] -> Pid;
@@ -59,9 +59,12 @@ terminate(_Reason, #state{key = Key, index = Index, ended = Ended}) ->
     ets:delete(?MODULE, Key),
     case Ended of
         none -> ok;
+        {Counter, Expected} when is_integer(Expected) ->
+            Last = atomics:add_get(Counter, 1, 1) =:= Expected,
+            Last andalso atomics:put(Counter, 2, erlang:monotonic_time(microsecond));
         {Counter, Ends} ->
-            Ends =/= none andalso ets:insert(Ends, {Index, erlang:monotonic_time(microsecond)}),
-            counters:add(Counter, 1, 1)
+            ets:insert(Ends, {Index, erlang:monotonic_time(microsecond)}),
+            atomics:add(Counter, 1, 1)
     end.
 
 add(N, #state{sum = Sum} = State) ->

@@ -62,7 +62,6 @@ impl Entrant {
         match (self, work) {
             (Self::BareActix | Self::BareActixTimer, Work::Expire | Work::Storm) => Some("nothing ends by itself"),
             (Self::BareActixTimer, Work::Rest | Work::Lookup | Work::Pending) => Some("it is the same without"),
-            (Self::Moka, Work::Storm) => Some("its entries go with its maintenance"),
             (Self::SessionActors, _) => None,
             (_, Work::ChurnWatched) => Some("nobody can watch"),
             (Self::BareActix, _) => None,

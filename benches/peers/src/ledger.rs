@@ -10,6 +10,8 @@ use std::{
 thread_local! {
     static HANDLED: Cell<u64> = const { Cell::new(0) };
     static ENDED: Cell<usize> = const { Cell::new(0) };
+    static EXPECTED: Cell<usize> = const { Cell::new(usize::MAX) };
+    static LAST_END: Cell<Option<Instant>> = const { Cell::new(None) };
     static ENDS: RefCell<Option<Vec<(usize, Instant)>>> = const { RefCell::new(None) };
 }
 
@@ -39,7 +41,12 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         // Not while the thread is torn down.
-        let _ = ENDED.try_with(|ended| ended.set(ended.get() + 1));
+        let _ = ENDED.try_with(|ended| {
+            ended.set(ended.get() + 1);
+            if ended.get() == EXPECTED.get() {
+                LAST_END.set(Some(Instant::now()));
+            }
+        });
         let _ = ENDS.try_with(|ends| {
             if let Ok(mut ends) = ends.try_borrow_mut()
                 && let Some(ends) = ends.as_mut()
@@ -56,6 +63,16 @@ pub(crate) fn handled() -> u64 {
 
 pub(crate) fn ended() -> usize {
     ENDED.get()
+}
+
+/// So many are to end: [`last_end`] is then known.
+pub(crate) fn expect_ends(count: usize) {
+    EXPECTED.set(count);
+}
+
+/// When the last of those expected has ended.
+pub(crate) fn last_end() -> Option<Instant> {
+    LAST_END.get()
 }
 
 /// From here on it is remembered who ends, and when.

@@ -12,6 +12,9 @@ use crate::{
     work::Work,
 };
 
+/// Figures that say of what there was how much: more is neither better nor worse.
+const COUNTED: [&str; 2] = ["sessions", "requests"];
+
 /// The option that names the rows, if they are not all.
 fn rows_of(runs: &Runs) -> String {
     let all = Work::value_variants();
@@ -50,7 +53,7 @@ pub(crate) fn markdown(runs: &Runs, rounds: usize, short: bool) -> String {
     );
     let _ = writeln!(text, "`cargo run --release -p session-actors-peers -- run{}` makes this page.\n", rows_of(runs));
     for ((row, name), measured) in runs {
-        let unit = measured.values().next().map_or("", |measured| &measured.unit);
+        let unit = measured.values().next().map_or_else(String::new, |measured| measured.unit.clone());
         let name = if name.is_empty() { String::new() } else { format!(", {name}") };
         let _ = writeln!(text, "## {}{name}\n\n{}\n", row.title(), row.describes());
         let _ = writeln!(text, "| | {unit} | | ÷ |\n|---|---:|---|---:|");
@@ -64,7 +67,7 @@ pub(crate) fn markdown(runs: &Runs, rounds: usize, short: bool) -> String {
         for (entrant, measured) in measured {
             let (lowest, highest) = measured.spread();
             let ratio = ours
-                .filter(|ours| *ours > 0.0)
+                .filter(|ours| *ours > 0.0 && !COUNTED.contains(&unit.as_str()))
                 .map_or_else(String::new, |ours| format!("{:.2}", measured.median() / ours));
             let _ = writeln!(
                 text,
