@@ -16,8 +16,9 @@
 
 table() -> ets:new(?MODULE, [named_table, public, set, {read_concurrency, true}, {write_concurrency, true}]).
 
-%% The session of this key, started if it is not live. `Options`: idle and max_age in milliseconds; handled: a counter;
-%% ended: a counter, and the number of ends that are expected or a table of all of them.
+%% The session of this key, started if it is not live. `Options`: lasts: idle and max_age in milliseconds, or what says
+%% them for a number; handled: a counter; ended: a counter, and the number of ends that are expected or a table of all
+%% of them.
 open(Key, Index, Options) ->
     case ets:lookup(?MODULE, Key) of
         [{_, Pid}] -> Pid;
@@ -38,11 +39,11 @@ ask(Pid, N) -> gen_server:call(Pid, {add, N}, infinity).
 stop(Pid) -> gen_server:stop(Pid).
 live() -> ets:info(?MODULE, size).
 
-init({Key, Index, #{idle := Idle, max_age := MaxAge} = Options}) ->
+init({Key, Index, #{lasts := Lasts} = Options}) ->
+    {Idle, MaxAge} = if is_function(Lasts) -> Lasts(Index); true -> Lasts end,
     erlang:send_after(MaxAge, self(), max_age),
     put(handled, maps:get(handled, Options)),
-    IdleTime = if is_function(Idle) -> Idle(Index); true -> Idle end,
-    {ok, #state{key = Key, index = Index, idle = IdleTime, ended = maps:get(ended, Options, none)}, IdleTime}.
+    {ok, #state{key = Key, index = Index, idle = Idle, ended = maps:get(ended, Options, none)}, Idle}.
 
 handle_call({add, N}, _From, State) ->
     Next = add(N, State),

@@ -18,7 +18,7 @@ figure({Name, Value, Unit}) ->
 pick(true, Full, _) -> Full;
 pick(false, _, Short) -> Short.
 
-options() -> #{idle => ?HOUR, max_age => ?DAY, handled => counters:new(1, [write_concurrency])}.
+options() -> #{lasts => {?HOUR, ?DAY}, handled => counters:new(1, [write_concurrency])}.
 
 key(Index) -> <<"user:", (integer_to_binary(Index))/binary>>.
 
@@ -107,31 +107,36 @@ row(expire, Full) ->
     {Count, Over, First} = pick(Full, {100000, 10000, 5000}, {1000, 500, 500}),
     Ends = ets:new(ends, [public, set, {write_concurrency, true}]),
     Ended = atomics:new(1, []),
-    Idle = fun(Index) -> First + Over * Index div Count end,
-    Options = (options())#{idle := Idle, ended => {Ended, Ends}},
-    Touched = [begin
+    After = fun(Index) -> First + Over * Index div Count end,
+    Lasts = fun(Index) when Index rem 2 =:= 0 -> {After(Index), ?DAY};
+               (Index) -> {?HOUR, After(Index)} end,
+    Options = (options())#{lasts := Lasts, ended => {Ended, Ends}},
+    Began = [begin
+        Opening = erlang:monotonic_time(microsecond),
         Pid = session:open(key(I), I, Options),
-        Before = erlang:monotonic_time(microsecond),
+        Asking = erlang:monotonic_time(microsecond),
         session:ask(Pid, 1),
-        {I, Before, erlang:monotonic_time(microsecond)}
+        {I, case I rem 2 of 0 -> Asking; 1 -> Opening end, erlang:monotonic_time(microsecond)}
     end || I <- lists:seq(0, Count - 1)],
     wait_slowly(Ended, Count),
-    {Late, Early} = lists:mapfoldl(fun({I, Before, After}, Early) ->
+    {Late, Early} = lists:mapfoldl(fun({I, Earliest, Latest}, Early) ->
         [{_, At}] = ets:lookup(Ends, I),
-        Due = Idle(I) * 1000,
-        {max(0, At - After - Due) / 1000, case At < Before + Due of true -> Early + 1; false -> Early end}
-    end, 0, Touched),
-    Sorted = list_to_tuple(lists:sort(Late)),
-    [{"late p50", percentile(Sorted, 50), "ms"}, {"late p99", percentile(Sorted, 99), "ms"},
-     {"late max", percentile(Sorted, 100), "ms"}, {"early", Early, "sessions"}];
+        Due = After(I) * 1000,
+        {{I rem 2, max(0, At - Latest - Due) / 1000}, case At < Earliest + Due of true -> Early + 1; false -> Early end}
+    end, 0, Began),
+    Half = fun(Which) -> list_to_tuple(lists:sort([By || {Of, By} <- Late, Of =:= Which])) end,
+    [{"early", Early, "sessions"} |
+     [{Name ++ ", late " ++ Of, percentile(Sorted, Percent), "ms"}
+      || {Name, Sorted} <- [{"idle", Half(0)}, {"max age", Half(1)}],
+         {Of, Percent} <- [{"p50", 50}, {"p99", 99}, {"max", 100}]]];
 row(storm, Full) ->
     {Count, Until} = pick(Full, {1000000, 20000}, {2000, 500}),
     Storm = erlang:monotonic_time(microsecond) + Until * 1000,
     Ended = atomics:new(2, []),
     %% Whole milliseconds, up: none before the storm, the last within one after it.
-    Idle = fun(Index) when Index < ?BYSTANDERS -> ?HOUR;
-              (_) -> max(1, (Storm - erlang:monotonic_time(microsecond) + 999) div 1000) end,
-    Options = (options())#{idle := Idle, ended => {Ended, Count}},
+    Lasts = fun(Index) when Index < ?BYSTANDERS -> {?HOUR, ?DAY};
+               (_) -> {max(1, (Storm - erlang:monotonic_time(microsecond) + 999) div 1000), ?DAY} end,
+    Options = (options())#{lasts := Lasts, ended => {Ended, Count}},
     Bystanders = list_to_tuple([session:open(key(I), I, Options) || I <- lists:seq(0, ?BYSTANDERS - 1)]),
     [session:open(key(I), I, Options) || I <- lists:seq(?BYSTANDERS, ?BYSTANDERS + Count - 1)],
     true = erlang:monotonic_time(microsecond) < Storm,

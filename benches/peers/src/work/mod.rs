@@ -107,7 +107,10 @@ impl Work {
             Self::Rest => {
                 "Memory of an idle live session, all that keeps it by key included, as the allocator counts it."
             }
-            Self::Expire => "100,000 sessions whose idle times are spread over ten seconds: how late they end.",
+            Self::Expire => {
+                "100,000 sessions, half of which end by their idle time and half by their maximum age, spread over ten \
+                 seconds: how late they end."
+            }
             Self::Storm => {
                 "1,000,000 sessions expire in the same instant, while a hundred others get a request each millisecond: \
                  how late each answer comes after its request was due. `DashMap` and moka begin at their next sweep."
