@@ -9,7 +9,7 @@
 -module(session).
 -behaviour(gen_server).
 
--export([table/0, open/3, find/1, tell/2, ask/2, stop/1, live/0]).
+-export([table/0, open/3, find/1, tell/2, ask/2, stop/1, live/0, watcher/0]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
 -record(state, {key, index, sum = 0, idle, ended}).
@@ -18,14 +18,14 @@ table() -> ets:new(?MODULE, [named_table, public, set, {read_concurrency, true},
 
 %% The session of this key, started if it is not live. `Options`: lasts: idle and max_age in milliseconds, or what says
 %% them for a number; handled: a counter; ended: a counter, and the number of ends that are expected or a table of all
-%% of them.
+%% of them; watcher: who is told.
 open(Key, Index, Options) ->
     case ets:lookup(?MODULE, Key) of
         [{_, Pid}] -> Pid;
         [] ->
             {ok, Pid} = gen_server:start(?MODULE, {Key, Index, Options}, []),
             case ets:insert_new(?MODULE, {Key, Pid}) of
-                true -> Pid;
+                true -> watch(Options, Pid), Pid;
                 false -> gen_server:stop(Pid), open(Key, Index, Options)
             end
     end.
@@ -38,6 +38,19 @@ tell(Pid, N) -> gen_server:cast(Pid, {add, N}).
 ask(Pid, N) -> gen_server:call(Pid, {add, N}, infinity).
 stop(Pid) -> gen_server:stop(Pid).
 live() -> ets:info(?MODULE, size).
+
+%% Told of every session that is opened, and tells itself by a monitor when it ends.
+watcher() -> spawn_link(fun() -> watcher(0) end).
+
+watcher(Seen) ->
+    receive
+        {opened, Pid} -> monitor(process, Pid), watcher(Seen + 1);
+        {'DOWN', _, process, _, _} -> watcher(Seen + 1);
+        {seen, From, Seen} -> From ! {seen, Seen}
+    end.
+
+watch(#{watcher := Watcher}, Pid) -> Watcher ! {opened, Pid};
+watch(_, _) -> ok.
 
 init({Key, Index, #{lasts := Lasts} = Options}) ->
     {Idle, MaxAge} = if is_function(Lasts) -> Lasts(Index); true -> Lasts end,

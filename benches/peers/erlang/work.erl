@@ -90,6 +90,16 @@ row(churn, Full) ->
     Each = each(Begin, Count),
     0 = session:live(),
     [{"", Each, "ns a life"}];
+row('churn-watched', Full) ->
+    Count = pick(Full, 200000, 2000),
+    Watcher = session:watcher(),
+    Options = (options())#{watcher => Watcher},
+    Begin = erlang:monotonic_time(),
+    churn(0, Count, Options),
+    %% Answered when it has seen all of them, twice.
+    Watcher ! {seen, self(), 2 * Count},
+    receive {seen, _} -> ok after 10000 -> error(events_are_missing) end,
+    [{"", each(Begin, Count), "ns a life"}];
 row(rest, Full) ->
     Options = options(),
     Before = erlang:memory(total),

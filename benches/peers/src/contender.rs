@@ -4,6 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use dashmap::DashMap;
 
+use crate::watcher::Watcher;
+
 /// How long one session lasts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lasts {
@@ -59,6 +61,11 @@ pub(crate) trait Contender: Sized + 'static {
     /// Nothing is live.
     async fn start(limits: Limits) -> Self;
 
+    /// The same, and somebody watches all that is opened and ended. `None` if it has nothing to watch with.
+    async fn start_watched(_: Limits) -> Option<(Self, Watcher)> {
+        None
+    }
+
     /// The session of this number, opened if it is not live.
     async fn open(&self, index: usize) -> Self::Address;
 
@@ -80,11 +87,6 @@ pub(crate) trait Contender: Sized + 'static {
 
     /// Sends a message whose reply is an hour in the making. False if it cannot be made in that way.
     fn begin_reply(&self, _to: &Self::Address, _how: InTheMaking) -> bool {
-        false
-    }
-
-    /// Somebody watches all that is opened and ended from here on, and reads what it sees. False if nobody can.
-    fn watch(&self) -> bool {
         false
     }
 }

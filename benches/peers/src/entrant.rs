@@ -62,8 +62,11 @@ impl Entrant {
         match (self, work) {
             (Self::BareActix | Self::BareActixTimer, Work::Expire | Work::Storm) => Some("nothing ends by itself"),
             (Self::BareActixTimer, Work::Rest | Work::Lookup | Work::Pending) => Some("it is the same without"),
+            (
+                Self::BareActix | Self::BareActixTimer | Self::ResetByHand | Self::TokioTask | Self::Sweep,
+                Work::ChurnWatched,
+            ) => Some("it has nothing to watch with"),
             (Self::SessionActors, _) => None,
-            (_, Work::ChurnWatched) => Some("nobody can watch"),
             (Self::BareActix, _) => None,
             (Self::BareActixTimer, Work::OneArbiter | Work::TwoArbiters) => Some("it is the same without"),
             (_, Work::OneArbiter | Work::TwoArbiters) => Some("it is written for one thread"),

@@ -18,6 +18,7 @@ mod machine;
 mod report;
 mod runner;
 mod spread;
+mod watcher;
 mod work;
 
 use std::{path::PathBuf, process::ExitCode};

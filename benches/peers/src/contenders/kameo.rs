@@ -2,11 +2,11 @@
 //! nor timers of its own, but lets an actor say what it waits for: here for its mail or one `Sleep`, for the nearest
 //! deadline. A message only notes the time.
 
-use std::{convert::Infallible, pin::Pin, sync::Arc, time::Instant};
+use std::{convert::Infallible, ops::ControlFlow, pin::Pin, sync::Arc, time::Instant};
 
 use dashmap::Entry;
 use kameo::{
-    actor::{ActorRef, Spawn, WeakActorRef},
+    actor::{ActorId, ActorRef, Spawn, WeakActorRef},
     error::ActorStopReason,
     mailbox::{self, MailboxReceiver, Signal},
     message::{Context, Message},
@@ -17,6 +17,7 @@ use super::deadline::Deadline;
 use crate::{
     contender::{ByKey, Contender, Limits, Shared, key},
     ledger::Session,
+    watcher::Watcher,
 };
 
 type Live = Arc<Shared<ActorRef<Kept>>>;
@@ -24,6 +25,7 @@ type Live = Arc<Shared<ActorRef<Kept>>>;
 pub(crate) struct Kameo {
     live: Live,
     limits: Limits,
+    linked: Option<ActorRef<Linked>>,
 }
 
 pub(crate) struct Kept {
@@ -80,11 +82,39 @@ impl Message<Add> for Kept {
     }
 }
 
+/// Told when an actor that is linked to it ends; of its beginning nobody is told.
+pub(crate) struct Linked(Watcher);
+
+impl kameo::Actor for Linked {
+    type Args = Self;
+    type Error = Infallible;
+
+    async fn on_start(linked: Self, _: ActorRef<Self>) -> Result<Self, Infallible> {
+        Ok(linked)
+    }
+
+    async fn on_link_died(
+        &mut self,
+        _: WeakActorRef<Self>,
+        _: ActorId,
+        _: ActorStopReason,
+    ) -> Result<ControlFlow<ActorStopReason>, Infallible> {
+        self.0.saw();
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
 impl Contender for Kameo {
     type Address = ActorRef<Kept>;
 
     async fn start(limits: Limits) -> Self {
-        Self { live: Live::default(), limits }
+        Self { live: Live::default(), limits, linked: None }
+    }
+
+    async fn start_watched(limits: Limits) -> Option<(Self, Watcher)> {
+        let watcher = Watcher::new(1);
+        let linked = Linked::spawn_with_mailbox(Linked(watcher.clone()), mailbox::unbounded());
+        Some((Self { linked: Some(linked), ..Self::start(limits).await }, watcher))
     }
 
     async fn open(&self, index: usize) -> ActorRef<Kept> {
@@ -102,6 +132,9 @@ impl Contender for Kameo {
         };
         let actor = Kept::spawn_with_mailbox(kept, mailbox::unbounded());
         place.insert(actor.clone());
+        if let Some(linked) = &self.linked {
+            actor.link(linked).await;
+        }
         actor
     }
 

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use crate::{
     contender::{ByKey, Contender, Hasher, Limits, key},
     ledger::Session,
+    watcher::Watcher,
 };
 
 /// Its limits are the cache's.
@@ -64,12 +65,13 @@ impl Drop for Moka {
     }
 }
 
-impl Contender for Moka {
-    type Address = Arc<str>;
-
-    async fn start(limits: Limits) -> Self {
-        let (builder, pause) = (Cache::builder(), limits.sweep);
-        let builder = if limits.spread {
+impl Moka {
+    fn with(limits: Limits, watcher: Option<Watcher>) -> Self {
+        let (mut builder, pause) = (Cache::builder(), limits.sweep);
+        if let Some(watcher) = watcher {
+            builder = builder.eviction_listener(move |_, _, _| watcher.saw());
+        }
+        builder = if limits.spread {
             builder.expire_after(EachItsOwn(limits))
         } else {
             let lasts = (limits.of)(0);
@@ -84,6 +86,20 @@ impl Contender for Moka {
             }
         });
         Self { live, sweeper }
+    }
+}
+
+impl Contender for Moka {
+    type Address = Arc<str>;
+
+    async fn start(limits: Limits) -> Self {
+        Self::with(limits, None)
+    }
+
+    /// Its listener is told of every entry that goes; of those that come nobody is told.
+    async fn start_watched(limits: Limits) -> Option<(Self, Watcher)> {
+        let watcher = Watcher::new(1);
+        Some((Self::with(limits, Some(watcher.clone())), watcher))
     }
 
     async fn open(&self, index: usize) -> Arc<str> {

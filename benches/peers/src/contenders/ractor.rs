@@ -5,12 +5,16 @@
 
 use std::{sync::Arc, time::Instant};
 
-use ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr, RpcReplyPort, concurrency::JoinHandle};
+use ractor::{
+    Actor, ActorCell, ActorProcessingErr, ActorRef, MessagingErr, RpcReplyPort, SupervisionEvent,
+    concurrency::JoinHandle,
+};
 
 use super::deadline::Deadline;
 use crate::{
     contender::{ByKey, Contender, Limits, Shared, key},
     ledger::Session,
+    watcher::Watcher,
 };
 
 type Live = Arc<Shared<ActorRef<Mail>>>;
@@ -24,6 +28,7 @@ pub(crate) enum Mail {
 pub(crate) struct Ractor {
     live: Live,
     limits: Limits,
+    supervisor: Option<ActorCell>,
 }
 
 struct Kept;
@@ -87,11 +92,42 @@ impl Actor for Kept {
     }
 }
 
+/// Told when its actors start and when they terminate.
+struct Supervisor;
+
+impl Actor for Supervisor {
+    type Msg = ();
+    type State = Watcher;
+    type Arguments = Watcher;
+
+    async fn pre_start(&self, _: ActorRef<()>, watcher: Watcher) -> Result<Watcher, ActorProcessingErr> {
+        Ok(watcher)
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _: ActorRef<()>,
+        event: SupervisionEvent,
+        watcher: &mut Watcher,
+    ) -> Result<(), ActorProcessingErr> {
+        if let SupervisionEvent::ActorStarted(_) | SupervisionEvent::ActorTerminated(..) = event {
+            watcher.saw();
+        }
+        Ok(())
+    }
+}
+
 impl Contender for Ractor {
     type Address = ActorRef<Mail>;
 
     async fn start(limits: Limits) -> Self {
-        Self { live: Live::default(), limits }
+        Self { live: Live::default(), limits, supervisor: None }
+    }
+
+    async fn start_watched(limits: Limits) -> Option<(Self, Watcher)> {
+        let watcher = Watcher::new(2);
+        let (supervisor, _) = Supervisor::spawn(None, Supervisor, watcher.clone()).await.ok()?;
+        Some((Self { supervisor: Some(supervisor.get_cell()), ..Self::start(limits).await }, watcher))
     }
 
     async fn open(&self, index: usize) -> ActorRef<Mail> {
@@ -106,7 +142,11 @@ impl Contender for Ractor {
             deadline: Deadline::new((self.limits.of)(index)),
             timer: None,
         };
-        let (actor, _) = Kept::spawn(None, Kept, state).await.expect("it starts");
+        let started = match &self.supervisor {
+            Some(supervisor) => Kept::spawn_linked(None, Kept, state, supervisor.clone()).await,
+            None => Kept::spawn(None, Kept, state).await,
+        };
+        let (actor, _) = started.expect("it starts");
         self.live.insert(key, actor.clone());
         actor
     }

@@ -3,12 +3,15 @@
 use std::{cell::RefCell, sync::Arc, time::Duration};
 
 use actix::prelude::*;
-use session_actors::{Limits as SessionLimits, Policy, SessionContext, SessionKey, SessionRegistry};
+use session_actors::{
+    EventKind, Limits as SessionLimits, Policy, SessionContext, SessionKey, SessionRegistry, Watched,
+};
 
 use super::mail::{Add, ByFuture, HOUR, InContext};
 use crate::{
     contender::{ByKey, Contender, InTheMaking, Lasts, Limits, key},
     ledger::Session,
+    watcher::Watcher,
     work::cores::{OnArbiters, Run, Task},
 };
 
@@ -118,6 +121,25 @@ impl Contender for SessionActors {
         Self { registry }
     }
 
+    /// Counts the first event and the last of each life, and reads what there is between.
+    async fn start_watched(limits: Limits) -> Option<(Self, Watcher)> {
+        let (contender, watcher) = (<Self as Contender>::start(limits).await, Watcher::new(2));
+        let (mut watch, counts) = (contender.registry.watch(), watcher.clone());
+        actix::spawn(async move {
+            while let Some(watched) = watch.next().await {
+                match watched {
+                    Watched::Event(event) if matches!(event.kind, EventKind::Opened { .. } | EventKind::Ended(_)) => {
+                        counts.saw();
+                    }
+                    // Then it does not come to the number that is waited for.
+                    Watched::Lagged { missed, .. } => panic!("{missed} events were missed"),
+                    _ => {}
+                }
+            }
+        });
+        Some((contender, watcher))
+    }
+
     async fn open(&self, index: usize) -> Addr<Live> {
         self.registry.open(key(index)).expect("it opens")
     }
@@ -151,12 +173,6 @@ impl Contender for SessionActors {
             InTheMaking::Future => to.do_send(ByFuture),
             InTheMaking::ActFuture => to.do_send(InContext),
         }
-        true
-    }
-
-    fn watch(&self) -> bool {
-        let mut watch = self.registry.watch();
-        actix::spawn(async move { while watch.next().await.is_some() {} });
         true
     }
 }

@@ -103,7 +103,10 @@ impl Work {
             Self::Reply => "200,000 round trips to one session, one after the other.",
             Self::Open => "200,000 sessions opened by key, the first message of each answered.",
             Self::Churn => "Open, one message answered, end; 200,000 times, one after the other.",
-            Self::ChurnWatched => "The same while somebody watches and reads every event.",
+            Self::ChurnWatched => {
+                "The same while somebody watches and reads every event: of beginning and end, or, with kameo and moka, \
+                 of the end alone."
+            }
             Self::Rest => {
                 "Memory of an idle live session, all that keeps it by key included, as the allocator counts it."
             }
