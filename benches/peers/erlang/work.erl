@@ -45,8 +45,11 @@ tell_some(_, Next, 0) -> Next;
 tell_some(Sessions, [], Left) -> tell_some(Sessions, Sessions, Left);
 tell_some(Sessions, [Pid | Next], Left) -> session:tell(Pid, 1), tell_some(Sessions, Next, Left - 1).
 
-open_all(Count, Options) ->
-    [begin Pid = session:open(key(I), I, Options), session:ask(Pid, 0), Pid end || I <- lists:seq(0, Count - 1)].
+open_all(Count, Options) -> open_all(0, Count, Options).
+
+open_all(From, Count, Options) ->
+    Numbers = lists:seq(From, From + Count - 1),
+    [begin Pid = session:open(key(I), I, Options), session:ask(Pid, 0), Pid end || I <- Numbers].
 
 row(hot, Full) ->
     Count = pick(Full, 1000000, 10000),
@@ -156,7 +159,7 @@ row(storm, Full) ->
     [{"all gone after", (Gone - Storm) / 1000000, "s"}, {"request p50", percentile(Sorted, 50), "ms"},
      {"request p99", percentile(Sorted, 99), "ms"}, {"requests", tuple_size(Sorted), "requests"}];
 
-%% ---- by key ------------------------------------------------------------------------------------
+%% ---- by key, and on several cores --------------------------------------------------------------
 
 row(lookup, Full) ->
     Sessions = pick(Full, 100000, 1000),
@@ -170,7 +173,9 @@ row(lookup, Full) ->
         Each = look_up(Threads, Sessions, Sends, fun(Key) -> session:tell(session:find(Key), 1) end),
         wait_for(Handled, Expected),
         {"send, " ++ integer_to_list(Threads) ++ " threads", Each, "ns a message"}
-    end || Threads <- [1, 2]].
+    end || Threads <- [1, 2]];
+row('one-arbiter', Full) -> cores(1, Full);
+row('two-arbiters', Full) -> cores(2, Full).
 
 %% Nanoseconds for each of all that the processes do, `Count` each. They go before the sessions: what is timed is the
 %% sending, unless there is a scheduler that has nothing else to do.
@@ -187,6 +192,25 @@ in_strides(Keys, At, Left, Work) ->
     Next = (At + 7919) rem tuple_size(Keys),
     Work(element(Next + 1, Keys)),
     in_strides(Keys, Next, Left - 1, Work).
+
+%% As many schedulers as senders, each of which has sessions of its own.
+cores(Senders, Full) ->
+    erlang:system_flag(schedulers_online, Senders),
+    Share = pick(Full, 100000, 1000) div Senders,
+    Spread = cores_timed(Senders, Share, 10 * Share, Share),
+    Hot = cores_timed(Senders, 1, pick(Full, 1000000, 10000), 1000),
+    [{"hot", Hot, "ns a message"}, {"spread", Spread, "ns a message"}].
+
+cores_timed(Senders, Share, Messages, Batch) ->
+    Parts = [fun() ->
+        Options = #{handled := Handled} = options(),
+        Own = open_all(N * Share, Share, Options),
+        tell_in_batches(Own, Own, Handled, Messages div 10, Batch),
+        fun() -> tell_in_batches(Own, Own, Handled, Messages, Batch) end
+    end || N <- lists:seq(0, Senders - 1)],
+    Each = at_once(Parts) / (Senders * Messages),
+    [session:stop(Pid) || {_, Pid} <- ets:tab2list(session)],
+    Each.
 
 %% Each part in a process of its own, which prepares itself; nanoseconds from when all are ready until all are done.
 at_once(Parts) ->

@@ -16,7 +16,10 @@ use crate::{
         sweep::Sweep,
         tokio_task::TokioTask,
     },
-    work::{Figure, Scale, Work, cores::cores},
+    work::{
+        Figure, Scale, Work,
+        cores::{cores, cores_apart},
+    },
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, clap::ValueEnum)]
@@ -61,15 +64,18 @@ impl Entrant {
     pub(crate) fn sits_out(self, work: Work) -> Option<&'static str> {
         match (self, work) {
             (Self::BareActix | Self::BareActixTimer, Work::Expire | Work::Storm) => Some("nothing ends by itself"),
-            (Self::BareActixTimer, Work::Rest | Work::Lookup | Work::Pending) => Some("it is the same without"),
+            (
+                Self::BareActixTimer,
+                Work::Rest | Work::Lookup | Work::Pending | Work::OneArbiter | Work::TwoArbiters,
+            ) => Some("it is the same without"),
             (
                 Self::BareActix | Self::BareActixTimer | Self::ResetByHand | Self::TokioTask | Self::Sweep,
                 Work::ChurnWatched,
             ) => Some("it has nothing to watch with"),
-            (Self::SessionActors, _) => None,
-            (Self::BareActix, _) => None,
-            (Self::BareActixTimer, Work::OneArbiter | Work::TwoArbiters) => Some("it is the same without"),
-            (_, Work::OneArbiter | Work::TwoArbiters) => Some("it is written for one thread"),
+            (Self::Sweep | Self::Moka, Work::OneArbiter | Work::TwoArbiters) => {
+                Some("a message is a call on its sender's thread: that is lookup, send")
+            }
+            (Self::SessionActors | Self::BareActix, Work::Pending) => None,
             (Self::ResetByHand, Work::Pending) => Some("its replies are bare actix's"),
             (_, Work::Pending) => Some("these are actix's kinds of reply"),
             _ => None,
@@ -80,12 +86,7 @@ impl Entrant {
         if let Some(why) = self.sits_out(work) {
             return Err(format!("{} has no part in {work:?}: {why}", self.title()));
         }
-        let arbiters = match work {
-            Work::OneArbiter => Some(1),
-            Work::TwoArbiters => Some(2),
-            _ => None,
-        };
-        match (self, arbiters) {
+        match (self, work.arbiters()) {
             (Self::SessionActors, Some(arbiters)) => {
                 return System::new().block_on(cores::<SessionActors>(arbiters, scale));
             }
@@ -111,5 +112,8 @@ impl Entrant {
 }
 
 fn measure<C: Contender>(work: Work, scale: Scale) -> Result<Vec<Figure>, String> {
-    System::new().block_on(work.run::<C>(scale))
+    match work.arbiters() {
+        Some(threads) => cores_apart::<C>(threads, scale),
+        None => System::new().block_on(work.run::<C>(scale)),
+    }
 }

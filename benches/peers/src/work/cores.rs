@@ -1,12 +1,26 @@
 //! The same messages on one arbiter and on two: each arbiter's sessions get theirs from a sender on its own thread.
+//! Contenders that know nothing of arbiters are there once for each thread: a runtime of its own, as an arbiter is, is
+//! the best that they can get; in one that threads share, a session would be on this one and its sender on another.
 
-use std::{future::Future, pin::Pin, time::Instant};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Barrier},
+    thread,
+    time::Instant,
+};
 
-use actix::Message;
+use actix::{Message, System};
 use tokio::task::yield_now;
 
-use super::{Figure, Scale, each};
-use crate::ledger::handled;
+use super::{
+    Figure, Scale, each,
+    messages::{open_all, tell_in_batches},
+};
+use crate::{
+    contender::{Contender, Limits},
+    ledger::handled,
+};
 
 /// What runs on the thread of a session.
 pub(crate) type Task = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()>>> + Send>;
@@ -101,4 +115,40 @@ async fn send<C: OnArbiters>(to: Vec<C::Address>, messages: usize, batch: usize)
         }
         left -= queued;
     }
+}
+
+/// The same, each thread with a contender of its own.
+pub(crate) fn cores_apart<C: Contender>(threads: usize, scale: Scale) -> Result<Vec<Figure>, String> {
+    let share = scale.pick(100_000, 1_000) / threads;
+    let spread = timed_apart::<C>(threads, share, 10 * share, share);
+    let hot = timed_apart::<C>(threads, 1, scale.pick(1_000_000, 10_000), 1_000);
+    Ok(vec![Figure::new("hot", hot, "ns a message"), Figure::new("spread", spread, "ns a message")])
+}
+
+/// `share` sessions on each thread.
+fn timed_apart<C: Contender>(threads: usize, share: usize, messages: usize, batch: usize) -> f64 {
+    let together = Arc::new(Barrier::new(threads + 1));
+    let running: Vec<_> = (0..threads)
+        .map(|_| {
+            let together = Arc::clone(&together);
+            thread::spawn(move || {
+                System::new().block_on(async {
+                    let contender = C::start(Limits::long()).await;
+                    let all = open_all(&contender, share).await;
+                    tell_in_batches(&contender, &all, messages / 10, batch).await;
+                    together.wait();
+                    tell_in_batches(&contender, &all, messages, batch).await;
+                    together.wait();
+                });
+            })
+        })
+        .collect();
+    together.wait();
+    let begin = Instant::now();
+    together.wait();
+    let each = each(begin, threads * messages);
+    for thread in running {
+        thread.join().expect("it does not panic");
+    }
+    each
 }

@@ -11,7 +11,7 @@ use crate::{
 /// Queued before anybody waits.
 const BATCH: usize = 1_000;
 
-async fn tell_in_batches<C: Contender>(contender: &C, to: &[C::Address], count: usize, batch: usize) {
+pub(super) async fn tell_in_batches<C: Contender>(contender: &C, to: &[C::Address], count: usize, batch: usize) {
     let mut targets = to.iter().cycle();
     let mut left = count;
     while left > 0 {
@@ -25,7 +25,7 @@ async fn tell_in_batches<C: Contender>(contender: &C, to: &[C::Address], count: 
     }
 }
 
-async fn open_all<C: Contender>(contender: &C, count: usize) -> Vec<C::Address> {
+pub(super) async fn open_all<C: Contender>(contender: &C, count: usize) -> Vec<C::Address> {
     let mut all = Vec::with_capacity(count);
     for index in 0..count {
         let session = contender.open(index).await;

@@ -139,6 +139,15 @@ impl Work {
         }
     }
 
+    /// Of a row that is about them.
+    pub(crate) fn arbiters(self) -> Option<usize> {
+        match self {
+            Self::OneArbiter => Some(1),
+            Self::TwoArbiters => Some(2),
+            _ => None,
+        }
+    }
+
     pub(crate) async fn run<C: Contender>(self, scale: Scale) -> Result<Vec<Figure>, String> {
         match self {
             Self::Hot => messages::hot::<C>(scale).await,
