@@ -6,15 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     contender::Contender,
     contenders::{
-        bare_actix::{BareActix, OnMany},
-        erlang,
-        kameo::Kameo,
-        moka::Moka,
-        ractor::Ractor,
-        reset_by_hand::ResetByHand,
-        session_actors::SessionActors,
-        sweep::Sweep,
-        tokio_task::TokioTask,
+        bare_actix::BareActix, erlang, kameo::Kameo, moka::Moka, ractor::Ractor, reset_by_hand::ResetByHand,
+        session_actors::SessionActors, sweep::Sweep, tokio_task::TokioTask,
     },
     work::{
         Figure, Scale, Work,
@@ -86,15 +79,11 @@ impl Entrant {
         if let Some(why) = self.sits_out(work) {
             return Err(format!("{} has no part in {work:?}: {why}", self.title()));
         }
-        match (self, work.arbiters()) {
-            (Self::SessionActors, Some(arbiters)) => {
-                return System::new().block_on(cores::<SessionActors>(arbiters, scale));
-            }
-            (Self::BareActix, Some(arbiters)) => return System::new().block_on(cores::<OnMany>(arbiters, scale)),
-            _ => {}
-        }
         match self {
-            Self::SessionActors => measure::<SessionActors>(work, scale),
+            Self::SessionActors => match work.arbiters() {
+                Some(arbiters) => System::new().block_on(cores::<SessionActors>(arbiters, scale)),
+                None => measure::<SessionActors>(work, scale),
+            },
             Self::BareActix => measure::<BareActix>(work, scale),
             Self::BareActixTimer => System::new().block_on(async {
                 actix::spawn(tokio::time::sleep(std::time::Duration::from_secs(24 * 3600)));

@@ -10,7 +10,6 @@ use super::{
 use crate::{
     contender::{ByKey, Contender, InTheMaking, Limits, key},
     ledger::Session,
-    work::cores::{OnArbiters, Run, Task},
 };
 
 pub(crate) struct BareActix {
@@ -52,47 +51,6 @@ impl Handler<InContext> for Bare {
 
     fn handle(&mut self, _: InContext, _: &mut Self::Context) -> Self::Result {
         Box::pin(tokio::time::sleep(HOUR).into_actor(self))
-    }
-}
-
-impl Handler<Run> for Bare {
-    type Result = ResponseFuture<()>;
-
-    fn handle(&mut self, Run(task): Run, _: &mut Self::Context) -> Self::Result {
-        task()
-    }
-}
-
-/// Actors on several arbiters, in turns.
-pub(crate) struct OnMany(Vec<Arbiter>);
-
-impl OnArbiters for OnMany {
-    type Address = Addr<Bare>;
-
-    async fn start_on(arbiters: usize) -> Self {
-        Self((0..arbiters).map(|_| Arbiter::new()).collect())
-    }
-
-    async fn open_on(&self, index: usize) -> (usize, Addr<Bare>) {
-        let at = index % self.0.len();
-        let actor = Bare::start_in_arbiter(&self.0[at].handle(), move |_| Bare(Session::new(index)));
-        actor.send(Add(0)).await.expect("it is live");
-        (at, actor)
-    }
-
-    fn tell(to: &Addr<Bare>, n: u64) {
-        to.do_send(Add(n));
-    }
-
-    async fn run_at(at: &Addr<Bare>, task: Task) {
-        at.send(Run(task)).await.expect("it runs");
-    }
-
-    async fn stop(self) {
-        for arbiter in self.0 {
-            arbiter.stop();
-            arbiter.join().expect("it does not panic");
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The same messages on one arbiter and on two: each arbiter's sessions get theirs from a sender on its own thread.
-//! Contenders that know nothing of arbiters are there once for each thread: a runtime of its own, as an arbiter is, is
-//! the best that they can get; in one that threads share, a session would be on this one and its sender on another.
+//! This crate has one registry for all of them. The others are there once for each thread, with nothing in common: a
+//! runtime of its own is the best that they can get; in one that threads share, a session would be on this one and its
+//! sender on another.
 
 use std::{
     future::Future,
@@ -117,7 +118,7 @@ async fn send<C: OnArbiters>(to: Vec<C::Address>, messages: usize, batch: usize)
     }
 }
 
-/// The same, each thread with a contender of its own.
+/// For those that know nothing of arbiters: each thread with a contender of its own.
 pub(crate) fn cores_apart<C: Contender>(threads: usize, scale: Scale) -> Result<Vec<Figure>, String> {
     let share = scale.pick(100_000, 1_000) / threads;
     let spread = timed_apart::<C>(threads, share, 10 * share, share);
