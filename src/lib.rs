@@ -102,7 +102,7 @@ mod watch;
 pub use crate::keeping::persistent::Persistent;
 pub use crate::{
     checkpoint::Checkpoint,
-    error::{NotSaved, OpenError, SendError, ShutdownError, StartError, Unserved},
+    error::{CloseError, NotSaved, OpenError, SendError, ShutdownError, StartError, Unserved},
     event::{EndReason, Ended, EventId, EventKind, InvalidEventId, Phase, SessionEvent, SessionId, StoreTask},
     info::SessionInfo,
     key::{IntoKey, InvalidKey, SessionKey},

@@ -60,6 +60,8 @@ pub(crate) enum GatewayError {
     EndedFirst(&'static str),
     #[error("the session cannot be read from the store now: {0}; send it again later")]
     NotRestored(String),
+    #[error("whether the session has ended could not be made sure: {0}; end it again later")]
+    NotClosed(String),
     #[error("it was taken, but may be forgotten: {0}; send it again later")]
     NotSaved(String),
     #[error("the session failed on this request: see the event \"ended\" or \"start_failed\" of /events for why")]
@@ -90,6 +92,7 @@ impl GatewayError {
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::EndedFirst(_) => (StatusCode::SERVICE_UNAVAILABLE, "ended_first"),
             Self::NotRestored(_) => (StatusCode::SERVICE_UNAVAILABLE, "not_restored"),
+            Self::NotClosed(_) => (StatusCode::SERVICE_UNAVAILABLE, "not_closed"),
             Self::NotSaved(_) => (StatusCode::SERVICE_UNAVAILABLE, "not_saved"),
             Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
         }

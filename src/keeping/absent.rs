@@ -28,6 +28,12 @@ impl Ticket {
     }
 }
 
+/// Nobody waits for it.
+#[expect(dead_code, reason = "nor gives up")]
+pub(crate) trait Waiting<A: Session>: Send + Sync {
+    fn give_up(&self, _: &Arc<Hub<A>>) -> bool;
+}
+
 impl Snapshot {
     pub(crate) fn mark(&self) -> u64 {
         match self.0 {}
@@ -63,6 +69,10 @@ impl<A: Session> Keeper<A> {
     }
 
     pub(crate) fn forget(&self, _: &Vitals, _: impl FnOnce(Result<(), String>) + Send + 'static) -> Ticket {
+        match self.0 {}
+    }
+
+    pub(crate) fn wait(&self, _: &Arc<impl Waiting<A> + 'static>) {
         match self.0 {}
     }
 

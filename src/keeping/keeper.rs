@@ -18,8 +18,8 @@ use tokio::sync::{Notify, oneshot};
 use super::{
     Figures, Memory,
     desk::{Asked, Desk, Ticket},
-    loading::Loads,
     persistent::Persistent,
+    waits::Waits,
 };
 use crate::{
     clock::Clock,
@@ -57,7 +57,7 @@ pub(crate) struct Keeper<A: Session> {
     state: fn(&A) -> Result<State, StoreError>,
     restore: fn(&mut A, &State) -> Result<(), String>,
     timeout: Duration,
-    pub(super) loads: Loads<A>,
+    pub(super) waits: Waits<A>,
     /// The end of the ids that are reserved.
     ids: AtomicU64,
     reserving: AtomicBool,
@@ -81,7 +81,7 @@ impl<A: Session> Keeper<A> {
             state: |act| State::of(&act.state()),
             restore: |act, state| state.read().map(|state| act.restore(state)),
             timeout,
-            loads: Loads::default(),
+            waits: Waits::default(),
             ids: AtomicU64::new(0),
             reserving: AtomicBool::new(false),
             news: Arc::default(),
