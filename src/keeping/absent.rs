@@ -2,6 +2,8 @@
 
 use std::{convert::Infallible, marker::PhantomData, sync::Arc, time::Duration};
 
+use tokio::{sync::oneshot, time::Instant};
+
 use super::{Figures, Memory};
 use crate::{
     event::SessionId,
@@ -81,6 +83,14 @@ impl<A: Session> Keeper<A> {
     }
 
     pub(crate) fn close(&self, _: &Arc<Hub<A>>, _: SessionKey) -> Closing {
+        match self.0 {}
+    }
+
+    pub(crate) fn patience(&self, _: Instant) -> Instant {
+        match self.0 {}
+    }
+
+    pub(crate) async fn patiently<T>(&self, _: &mut oneshot::Receiver<T>) -> Option<T> {
         match self.0 {}
     }
 

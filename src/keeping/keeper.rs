@@ -13,7 +13,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{Notify, oneshot};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::{Instant, timeout_at},
+};
 
 use super::{
     Figures, Memory,
@@ -92,6 +95,28 @@ impl<A: Session> Keeper<A> {
 
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    /// Until when an answer of the writer's is waited for that was asked for at this instant. Where many ask at once, the
+    /// last of them are not given up on while the store works for the others.
+    pub(crate) fn patience(&self, asked: Instant) -> Instant {
+        self.desk.answered().map_or(asked, |answered| answered.max(asked)) + self.timeout
+    }
+
+    /// Waits for an answer of the writer's. `None` if there is none in time.
+    pub(crate) async fn patiently<T>(&self, answered: &mut oneshot::Receiver<T>) -> Option<T> {
+        let asked = Instant::now();
+        let mut until = self.patience(asked);
+        loop {
+            if let Ok(answer) = timeout_at(until, &mut *answered).await {
+                return answer.ok();
+            }
+            let longer = self.patience(asked);
+            if longer <= until {
+                return None;
+            }
+            until = longer;
+        }
     }
 
     // ---- one session ---------------------------------------------------------------------------

@@ -133,15 +133,15 @@ impl Store {
         }
         let (answer, mut answered) = oneshot::channel();
         let ticket = tell(Box::new(move |outcome| drop(answer.send(outcome))));
-        let timeout = keeper.timeout();
+        let hub = Arc::clone(&hub);
         actix::spawn(async move {
-            let mut answer = tokio::time::timeout(timeout, &mut answered).await.ok();
+            let Some(keeper) = &hub.keeper else { return };
+            let mut answer = keeper.patiently(&mut answered).await;
             // What is told as not saved must not be there after all: it is taken back, or, if it is being made, waited
             // for once more.
             if answer.is_none() && saves && !ticket.take_back() {
-                answer = tokio::time::timeout(timeout, answered).await.ok();
+                answer = keeper.patiently(&mut answered).await;
             }
-            let answer = answer.and_then(Result::ok);
             let outcome = answer.unwrap_or_else(|| Err(NO_ANSWER.to_owned()));
             let told = match &outcome {
                 Ok(()) => Ok(()),

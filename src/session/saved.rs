@@ -53,7 +53,8 @@ pub(super) struct InFlight {
     pub(super) mark: Mark,
     /// What it saves has waited for that since then.
     pub(super) dirty_since: Option<Moment>,
-    /// When it is given up on.
+    pub(super) asked: Moment,
+    /// When it is given up on, unless the store works for others meanwhile.
     pub(super) until: Moment,
     /// It was.
     pub(super) overdue: bool,

@@ -177,7 +177,8 @@ impl<A: Session> Body<A> {
         saving.asked = false;
         let dirty_since = saving.dirty_since.take();
         let until = now.checked_add(timeout).unwrap_or(Moment::LAST);
-        saving.in_flight = Some(InFlight { outcome, mark, dirty_since, until, overdue: false, outdated: false, held });
+        saving.in_flight =
+            Some(InFlight { outcome, mark, dirty_since, asked: now, until, overdue: false, outdated: false, held });
         if let Some(keeper) = self.keeper() {
             keeper.save(self.ctx.hub(), &self.ctx.vitals, snapshot, figures, done);
         }
@@ -185,11 +186,18 @@ impl<A: Session> Body<A> {
 
     /// What the store has answered, or that it does not. True if the last save is over.
     fn hear_store(&mut self, now: Moment) -> bool {
+        let hub = Arc::clone(self.ctx.hub());
         let saving = self.ctx.saving();
         let Some(in_flight) = saving.in_flight.as_mut() else {
             self.give_up(now);
             return false;
         };
+        if now >= in_flight.until
+            && let Some(keeper) = &hub.keeper
+        {
+            // While it works for others, its turn will come.
+            in_flight.until = hub.clock.moment(keeper.patience(hub.clock.instant(in_flight.asked)));
+        }
         let answer = in_flight.outcome.lock().take();
         match answer {
             None if in_flight.overdue || now < in_flight.until => {

@@ -5,7 +5,8 @@ use std::{
     fmt, mem,
     ops::Bound,
     sync::Arc,
-    time::SystemTime,
+    thread,
+    time::{Duration, SystemTime},
 };
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -57,6 +58,10 @@ pub struct Faults {
     pub load: Option<StoreError>,
     /// Every [`Store::commit`] fails with it, and changes nothing.
     pub commit: Option<StoreError>,
+    /// Every [`Store::commit`] takes that long.
+    pub commit_takes: Duration,
+    /// No [`Store::commit`] is answered until this is false again.
+    pub commit_stalled: bool,
     /// Nothing is answered until this is false again.
     pub stalled: bool,
 }
@@ -91,6 +96,18 @@ impl MemoryStore {
     pub fn damage(&self, key: &SessionKey, bytes: impl Into<Vec<u8>>) {
         if let Some(stored) = self.shared.state.lock().records.get_mut(key) {
             stored.bytes = bytes.into();
+        }
+    }
+
+    fn wait_to_commit(&self) {
+        let mut faults = self.shared.faults.lock();
+        while faults.commit_stalled {
+            self.shared.changed.wait(&mut faults);
+        }
+        let takes = faults.commit_takes;
+        drop(faults);
+        if !takes.is_zero() {
+            thread::sleep(takes);
         }
     }
 
@@ -145,6 +162,7 @@ impl Store for MemoryStore {
             }
         }
         let mut encoded = encoded.into_iter();
+        self.wait_to_commit();
         let mut content = self.content(|faults| faults.commit.clone())?;
         for change in changes {
             match change {
