@@ -1,6 +1,6 @@
 %% A session as OTP has it: a gen_server whose callbacks return its idle time as their timeout, so that every message
 %% begins it anew, and a timer of its own for the maximum age. Keys lie in a public ETS table, from which a session
-%% takes itself when it ends.
+%% takes itself when it ends. It does not hibernate: that would halve its memory at rest and cost each message a collection.
 -module(session).
 -behaviour(gen_server).
 
@@ -30,10 +30,13 @@ stop(Pid) -> gen_server:stop(Pid).
 live() -> ets:info(?MODULE, size).
 
 init({Key, Index, #{idle := Idle, max_age := MaxAge} = Options}) ->
-    erlang:send_after(MaxAge, self(), max_age),
+    erlang:send_after(time(MaxAge, Index), self(), max_age),
     put(handled, maps:get(handled, Options)),
-    IdleTime = if is_function(Idle) -> Idle(Index); true -> Idle end,
+    IdleTime = time(Idle, Index),
     {ok, #state{key = Key, index = Index, idle = IdleTime, ended = maps:get(ended, Options, none)}, IdleTime}.
+
+time(Of, Index) when is_function(Of) -> Of(Index);
+time(Time, _) -> Time.
 
 handle_call({add, N}, _From, State) ->
     Next = add(N, State),

@@ -90,6 +90,34 @@ row(churn, Full) ->
     Each = each(Begin, Count),
     0 = session:live(),
     [{"", Each, "ns a life"}];
+row('churn-watched', Full) ->
+    Count = pick(Full, 200000, 2000),
+    Options = options(),
+    Self = self(),
+    Watcher = spawn_link(fun() -> watch(Count, Self) end),
+    Begin = erlang:monotonic_time(),
+    churn(0, Count, Options#{watcher => Watcher}),
+    receive all_seen -> ok end,
+    Each = each(Begin, Count),
+    0 = session:live(),
+    [{"", Each, "ns a life"}];
+row(lookup, Full) ->
+    Sessions = pick(Full, 100000, 1000),
+    Options = #{handled := Handled} = options(),
+    open_all(Sessions, Options),
+    Keys = list_to_tuple([key(I) || I <- lists:seq(0, Sessions - 1)]),
+    Get = fun(Key) -> [{_, _}] = ets:lookup(session, Key) end,
+    Tell = fun(Key) -> [{_, Pid}] = ets:lookup(session, Key), session:tell(Pid, 1) end,
+    Gets = [{name("get", Threads), by_key(Threads, Keys, pick(Full, 1000000, 10000), Get), "ns a look-up"}
+            || Threads <- [1, 2]],
+    Tells = [begin
+        Count = pick(Full, 200000, 2000),
+        Expected = counters:get(Handled, 1) + Threads * Count,
+        Each = by_key(Threads, Keys, Count, Tell),
+        wait_for(Handled, Expected),
+        {name("send", Threads), Each, "ns a message"}
+    end || Threads <- [1, 2]],
+    Gets ++ Tells;
 row(rest, Full) ->
     Options = options(),
     Before = erlang:memory(total),
@@ -107,19 +135,23 @@ row(expire, Full) ->
     {Count, Over, First} = pick(Full, {100000, 10000, 5000}, {1000, 500, 500}),
     Ends = ets:new(ends, [public, set, {write_concurrency, true}]),
     Ended = counters:new(1, []),
-    Idle = fun(Index) -> First + Over * Index div Count end,
-    Options = (options())#{idle := Idle, ended => {Ended, Ends}},
+    After = fun(Index) -> First + Over * Index div Count end,
+    %% Half of them by their idle time, half by their age.
+    Idle = fun(Index) when Index rem 2 =:= 0 -> After(Index); (_) -> ?HOUR end,
+    MaxAge = fun(Index) when Index rem 2 =:= 1 -> After(Index); (_) -> ?DAY end,
+    Options = (options())#{idle := Idle, max_age := MaxAge, ended => {Ended, Ends}},
     Touched = [begin
+        Opens = erlang:monotonic_time(microsecond),
         Pid = session:open(key(I), I, Options),
-        Before = erlang:monotonic_time(microsecond),
+        Asks = erlang:monotonic_time(microsecond),
         session:ask(Pid, 1),
-        {I, Before, erlang:monotonic_time(microsecond)}
+        {I, case I rem 2 of 0 -> Asks; 1 -> Opens end, erlang:monotonic_time(microsecond)}
     end || I <- lists:seq(0, Count - 1)],
     wait_slowly(Ended, Count),
-    {Late, Early} = lists:mapfoldl(fun({I, Before, After}, Early) ->
+    {Late, Early} = lists:mapfoldl(fun({I, Before, Answered}, Early) ->
         [{_, At}] = ets:lookup(Ends, I),
-        Due = Idle(I) * 1000,
-        {max(0, At - After - Due) / 1000, case At < Before + Due of true -> Early + 1; false -> Early end}
+        Due = After(I) * 1000,
+        {max(0, At - Answered - Due) / 1000, case At < Before + Due of true -> Early + 1; false -> Early end}
     end, 0, Touched),
     Sorted = list_to_tuple(lists:sort(Late)),
     [{"late p50", percentile(Sorted, 50), "ms"}, {"late p99", percentile(Sorted, 99), "ms"},
@@ -136,10 +168,10 @@ row(storm, Full) ->
     true = erlang:monotonic_time(millisecond) < Storm,
     timer:sleep(max(0, Storm - 10 - erlang:monotonic_time(millisecond))),
     Begin = erlang:monotonic_time(microsecond),
-    Latencies = requests(Bystanders, Begin, 0, Ended, Count, []),
-    Gone = erlang:monotonic_time(millisecond) - Storm,
+    {Latencies, GoneAt} = requests(Bystanders, Begin, 0, Ended, Count, none, []),
+    Gone = GoneAt div 1000 - Storm,
     Sorted = list_to_tuple(lists:sort(Latencies)),
-    [{"all gone after", Gone / 1000, "s"}, {"request p50", percentile(Sorted, 50), "ms"},
+    [{"all gone after", Gone / 1000, "s"}, {"requests", length(Latencies), "asked"}, {"request p50", percentile(Sorted, 50), "ms"},
      {"request p99", percentile(Sorted, 99), "ms"}].
 
 ask_times(_, 0) -> ok;
@@ -148,25 +180,64 @@ ask_times(Pid, Left) -> session:ask(Pid, 1), ask_times(Pid, Left - 1).
 churn(Count, Count, _) -> ok;
 churn(Index, Count, Options) ->
     Pid = session:open(key(Index), Index, Options),
+    watched(Options, Pid),
     session:ask(Pid, 1),
     session:stop(Pid),
     churn(Index + 1, Count, Options).
 
+watched(#{watcher := Watcher}, Pid) -> Watcher ! {watch, Pid};
+watched(_, _) -> ok.
+
+%% Is told of every end by a monitor.
+watch(0, Whom) -> Whom ! all_seen;
+watch(Left, Whom) ->
+    receive
+        {watch, Pid} -> erlang:monitor(process, Pid), watch(Left, Whom);
+        {'DOWN', _, process, _, _} -> watch(Left - 1, Whom)
+    end.
+
+name(What, Threads) -> What ++ ", " ++ integer_to_list(Threads) ++ " threads".
+
+%% Nanoseconds for each of all that so many processes do, `Count` each, in an order that is as if by chance.
+by_key(Threads, Keys, Count, Work) ->
+    Self = self(),
+    All = [spawn_link(fun() ->
+        %% The keys were copied to it.
+        Self ! ready,
+        receive go -> ok end,
+        strides(Thread * tuple_size(Keys) div 2, Count, Keys, Work),
+        Self ! done
+    end) || Thread <- lists:seq(0, Threads - 1)],
+    [receive ready -> ok end || _ <- All],
+    Begin = erlang:monotonic_time(),
+    [Pid ! go || Pid <- All],
+    [receive done -> ok end || _ <- All],
+    each(Begin, Threads * Count).
+
+strides(_, 0, _, _) -> ok;
+strides(At, Left, Keys, Work) ->
+    Next = (At + 7919) rem tuple_size(Keys),
+    Work(element(Next + 1, Keys)),
+    strides(Next, Left - 1, Keys, Work).
+
+%% By a timer of a millisecond, as the others have it.
 wait_slowly(Counter, Count) ->
     case counters:get(Counter, 1) >= Count of
         true -> ok;
         false -> timer:sleep(1), wait_slowly(Counter, Count)
     end.
 
-requests(Bystanders, Begin, Asked, Ended, Count, Latencies) ->
+%% A request each millisecond, until all are gone: those that were due while nothing was answered as well.
+requests(Bystanders, Begin, Asked, Ended, Count, Gone, Latencies) ->
     Due = Begin + Asked * 1000,
-    case counters:get(Ended, 1) >= Count orelse Due > Begin + 60000000 of
-        true -> Latencies;
+    case Gone =/= none andalso Due > Gone orelse Due > Begin + 120000000 of
+        true -> {Latencies, Gone};
         false ->
             timer:sleep(max(0, (Due - erlang:monotonic_time(microsecond)) div 1000)),
             session:ask(element(Asked rem ?BYSTANDERS + 1, Bystanders), 1),
-            Late = (erlang:monotonic_time(microsecond) - Due) / 1000,
-            requests(Bystanders, Begin, Asked + 1, Ended, Count, [Late | Latencies])
+            Now = erlang:monotonic_time(microsecond),
+            GoneNow = case Gone =:= none andalso counters:get(Ended, 1) >= Count of true -> Now; false -> Gone end,
+            requests(Bystanders, Begin, Asked + 1, Ended, Count, GoneNow, [(Now - Due) / 1000 | Latencies])
     end.
 
 percentile(Sorted, Percent) -> element(1 + round(Percent / 100 * (tuple_size(Sorted) - 1)), Sorted).

@@ -1,30 +1,62 @@
 //! What every contender can do, so that the work is written once and is the same for all.
 
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+/// The maps of all contenders hash alike.
+pub(crate) type Map<T> = std::collections::HashMap<String, T, ahash::RandomState>;
+/// One that threads can share.
+pub(crate) type Shared<K, T> = dashmap::DashMap<K, T, ahash::RandomState>;
+
+/// How long one session lasts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    pub(crate) idle: Duration,
+    pub(crate) max_age: Duration,
+}
+
+impl Times {
+    pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+    pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    pub(crate) fn idle(idle: Duration) -> Self {
+        Self { idle, max_age: Self::DAY }
+    }
+}
 
 /// How long the sessions of a run last.
 #[derive(Clone)]
 pub(crate) struct Limits {
     /// By the number of the session.
-    pub(crate) idle: Rc<dyn Fn(usize) -> Duration>,
-    /// Each has one of its own.
+    pub(crate) of: Rc<dyn Fn(usize) -> Times>,
+    /// Each has times of its own.
     pub(crate) spread: bool,
-    pub(crate) max_age: Duration,
     /// Between two sweeps, for those who sweep.
     pub(crate) sweep: Duration,
+    /// Somebody is told of every session that ends, and counts here what it is told.
+    pub(crate) watched: Option<Arc<AtomicUsize>>,
 }
-
-const DAY: Duration = Duration::from_secs(24 * 3600);
 
 impl Limits {
     /// Nobody expires while it is measured, but everybody could.
     pub(crate) fn long() -> Self {
-        Self { spread: false, ..Self::idle(|_| Duration::from_secs(3600)) }
+        Self { spread: false, ..Self::each(|_| Times::idle(Times::HOUR)) }
     }
 
-    pub(crate) fn idle(idle: impl Fn(usize) -> Duration + 'static) -> Self {
-        Self { idle: Rc::new(idle), spread: true, max_age: DAY, sweep: Duration::from_secs(1) }
+    pub(crate) fn each(of: impl Fn(usize) -> Times + 'static) -> Self {
+        Self { of: Rc::new(of), spread: true, sweep: Duration::from_secs(1), watched: None }
     }
+}
+
+/// One more end was told to who watches.
+pub(crate) fn count(ends: &AtomicUsize) {
+    ends.fetch_add(1, Ordering::Relaxed);
 }
 
 /// The key of a session.
@@ -39,7 +71,7 @@ pub(crate) trait Contender: Sized + 'static {
     /// The way to one session.
     type Address: Clone + 'static;
 
-    /// Nothing is live.
+    /// Nothing is live. If its ends are to be [watched](Limits::watched), whoever is told of them is one of its own kind.
     async fn start(limits: Limits) -> Self;
 
     /// The session of this number, opened if it is not live.
@@ -65,11 +97,6 @@ pub(crate) trait Contender: Sized + 'static {
 
     /// Sends a message whose reply is an hour in the making. False if it cannot be made in that way.
     fn begin_reply(&self, _to: &Self::Address, _how: InTheMaking) -> bool {
-        false
-    }
-
-    /// Somebody watches all that is opened and ended from here on, and reads what it sees. False if nobody can.
-    fn watch(&self) -> bool {
         false
     }
 }

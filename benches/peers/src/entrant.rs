@@ -62,13 +62,22 @@ impl Entrant {
         match (self, work) {
             (Self::BareActix | Self::BareActixTimer, Work::Expire | Work::Storm) => Some("nothing ends by itself"),
             (Self::BareActixTimer, Work::Rest) => Some("it is the same without"),
-            (Self::Moka, Work::Storm) => Some("its entries go with its maintenance"),
             (Self::SessionActors, _) => None,
-            (_, Work::ChurnWatched) => Some("nobody can watch"),
+            (
+                Self::BareActix | Self::BareActixTimer | Self::ResetByHand | Self::TokioTask | Self::Sweep,
+                Work::ChurnWatched,
+            ) => Some("it has no way to watch but what one would write for it"),
             (Self::BareActix, _) => None,
             (Self::BareActixTimer, Work::OneArbiter | Work::TwoArbiters) => Some("it is the same without"),
-            (_, Work::OneArbiter | Work::TwoArbiters) => Some("it is written for one thread"),
-            (_, Work::Lookup) => Some("the floor is the `DashMap` and the address that most would write"),
+            (Self::Erlang, Work::OneArbiter | Work::TwoArbiters) => {
+                Some("its virtual machine spreads processes over all cores as it likes")
+            }
+            (Self::BareActixTimer | Self::ResetByHand, Work::Lookup) => {
+                Some("its map and its addresses are the floor's")
+            }
+            (Self::Sweep | Self::Moka, Work::Lookup) => {
+                Some("a session is a value: there is no address, and nothing to send")
+            }
             (_, Work::Pending) => Some("these are actix's kinds of reply"),
             _ => None,
         }

@@ -1,20 +1,19 @@
 //! The floor: bare actix actors in a `HashMap`. No timers at all: nothing ends by itself, so it takes
 //! no part in what is about ends.
 
-use std::{cell::RefCell, collections::HashMap, sync::Arc};
+use std::{cell::RefCell, sync::Arc};
 
 use actix::prelude::*;
-use dashmap::DashMap;
 
 use super::mail::{Add, ByFuture, HOUR, InContext, Stop};
 use crate::{
-    contender::{ByKey, Contender, InTheMaking, Limits, key},
+    contender::{ByKey, Contender, InTheMaking, Limits, Map, Shared, key},
     ledger::Session,
     work::cores::{OnArbiters, Run, Task},
 };
 
 pub(crate) struct BareActix {
-    live: RefCell<HashMap<String, Addr<Bare>>>,
+    live: RefCell<Map<Addr<Bare>>>,
 }
 
 pub(crate) struct Bare(Session);
@@ -126,9 +125,13 @@ impl Contender for BareActix {
 
     /// The map that threads can share: a `DashMap`.
     fn by_key(&self) -> Option<ByKey> {
-        let live: DashMap<String, Addr<Bare>> =
-            self.live.borrow().iter().map(|(key, addr)| (key.clone(), addr.clone())).collect();
-        let get = Arc::new(live);
+        let get: Arc<Shared<String, Addr<Bare>>> = Arc::default();
+        let live = self.live.borrow();
+        // In the order in which they were opened, as others have it.
+        for key in (0..live.len()).map(key) {
+            let addr = live.get(&key).expect("it is live").clone();
+            get.insert(key, addr);
+        }
         let tell = Arc::clone(&get);
         Some(ByKey {
             get: Arc::new(move |key| get.get(key).map(|addr| addr.clone()).is_some()),

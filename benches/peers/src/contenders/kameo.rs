@@ -1,71 +1,101 @@
-//! kameo: an actor for each session, with an unbounded mailbox, its fastest. It has neither idle timeout
-//! nor timers of its own; a message that comes later is a task that sleeps. So a message notes the time,
-//! and one such task, for the nearest deadline, looks again when it comes. The timer of a
-//! session that was ended before is left to sleep until then; to stop it would cost more, not less.
+//! kameo: an actor for each session, with an unbounded mailbox, its fastest. It has no idle timeout, but an actor may say
+//! how it waits for its next message (`Actor::next`): here with one `Sleep` beside it, which is not touched by a
+//! message and looks again when it fires. Who watches is an actor that is linked to each.
 
 use std::{
     convert::Infallible,
-    sync::Arc,
+    ops::ControlFlow,
+    pin::Pin,
+    sync::{Arc, atomic::AtomicUsize},
     time::{Duration, Instant},
 };
 
-use dashmap::DashMap;
 use kameo::{
-    actor::{ActorRef, Spawn, WeakActorRef},
+    actor::{ActorId, ActorRef, Spawn, WeakActorRef},
     error::ActorStopReason,
-    mailbox,
+    mailbox::{self, MailboxReceiver, Signal},
     message::{Context, Message},
 };
+use tokio::time::{Sleep, sleep_until};
 
 use crate::{
-    contender::{Contender, Limits, key},
+    contender::{ByKey, Contender, Limits, Shared, Times, count, key},
     ledger::Session,
 };
 
-type Live = Arc<DashMap<String, ActorRef<Kept>>>;
+type Live = Arc<Shared<String, ActorRef<Kept>>>;
 
 pub(crate) struct Kameo {
     live: Live,
     limits: Limits,
+    watcher: Option<ActorRef<Watcher>>,
+}
+
+struct Watcher(Arc<AtomicUsize>);
+
+impl kameo::Actor for Watcher {
+    type Args = Self;
+    type Error = Infallible;
+
+    async fn on_start(watcher: Self, _: ActorRef<Self>) -> Result<Self, Infallible> {
+        Ok(watcher)
+    }
+
+    async fn on_link_died(
+        &mut self,
+        _: WeakActorRef<Self>,
+        _: ActorId,
+        _: ActorStopReason,
+    ) -> Result<ControlFlow<ActorStopReason>, Infallible> {
+        count(&self.0);
+        Ok(ControlFlow::Continue(()))
+    }
 }
 
 pub(crate) struct Kept {
     session: Session,
     key: String,
     live: Live,
-    opened: Instant,
     touched: Instant,
     idle: Duration,
-    max_age: Duration,
+    too_old: Instant,
+    timer: Pin<Box<Sleep>>,
 }
 
 impl Kept {
-    fn left(&self) -> Duration {
-        let deadline = (self.touched + self.idle).min(self.opened + self.max_age);
-        deadline.saturating_duration_since(Instant::now())
+    fn deadline(&self) -> Instant {
+        (self.touched + self.idle).min(self.too_old)
     }
 }
 
-fn look_again(actor: WeakActorRef<Kept>, after: Duration) {
-    tokio::spawn(async move {
-        tokio::time::sleep(after).await;
-        if let Some(actor) = actor.upgrade() {
-            // It may have been stopped meanwhile.
-            let _ = actor.tell(LookAtTheClock).try_send();
-        }
-    });
-}
-
 struct Add(u64);
-struct LookAtTheClock;
 
 impl kameo::Actor for Kept {
     type Args = Self;
     type Error = Infallible;
 
-    async fn on_start(kept: Self, actor: ActorRef<Self>) -> Result<Self, Infallible> {
-        look_again(actor.downgrade(), kept.left());
+    async fn on_start(kept: Self, _: ActorRef<Self>) -> Result<Self, Infallible> {
         Ok(kept)
+    }
+
+    async fn next(
+        &mut self,
+        _: WeakActorRef<Self>,
+        mailbox: &mut MailboxReceiver<Self>,
+    ) -> Result<Option<Signal<Self>>, Infallible> {
+        loop {
+            tokio::select! {
+                biased;
+                signal = mailbox.recv() => return Ok(signal),
+                () = &mut self.timer => {
+                    let deadline = self.deadline();
+                    if deadline <= Instant::now() {
+                        return Ok(Some(Signal::Stop));
+                    }
+                    self.timer.as_mut().reset(deadline.into());
+                }
+            }
+        }
     }
 
     async fn on_stop(&mut self, _: WeakActorRef<Self>, _: ActorStopReason) -> Result<(), Infallible> {
@@ -83,24 +113,13 @@ impl Message<Add> for Kept {
     }
 }
 
-impl Message<LookAtTheClock> for Kept {
-    type Reply = ();
-
-    async fn handle(&mut self, _: LookAtTheClock, ctx: &mut Context<Self, ()>) {
-        let left = self.left();
-        if left.is_zero() {
-            ctx.stop();
-        } else {
-            look_again(ctx.actor_ref().downgrade(), left);
-        }
-    }
-}
-
 impl Contender for Kameo {
     type Address = ActorRef<Kept>;
 
     async fn start(limits: Limits) -> Self {
-        Self { live: Live::default(), limits }
+        let watcher =
+            limits.watched.clone().map(|ends| Watcher::spawn_with_mailbox(Watcher(ends), mailbox::unbounded()));
+        Self { live: Live::default(), limits, watcher }
     }
 
     async fn open(&self, index: usize) -> ActorRef<Kept> {
@@ -109,16 +128,21 @@ impl Contender for Kameo {
             return actor.clone();
         }
         let now = Instant::now();
+        let Times { idle, max_age } = (self.limits.of)(index);
+        let too_old = now + max_age;
         let kept = Kept {
             session: Session::new(index),
             key: key.clone(),
             live: Arc::clone(&self.live),
-            opened: now,
             touched: now,
-            idle: (self.limits.idle)(index),
-            max_age: self.limits.max_age,
+            idle,
+            too_old,
+            timer: Box::pin(sleep_until((now + idle).min(too_old).into())),
         };
         let actor = Kept::spawn_with_mailbox(kept, mailbox::unbounded());
+        if let Some(watcher) = &self.watcher {
+            watcher.link(&actor).await;
+        }
         self.live.insert(key, actor.clone());
         actor
     }
@@ -139,5 +163,13 @@ impl Contender for Kameo {
 
     fn live(&self) -> usize {
         self.live.len()
+    }
+
+    fn by_key(&self) -> Option<ByKey> {
+        let (get, tell) = (Arc::clone(&self.live), Arc::clone(&self.live));
+        Some(ByKey {
+            get: Arc::new(move |key| get.get(key).map(|actor| actor.clone()).is_some()),
+            tell: Arc::new(move |key| tell.get(key).expect("it is live").tell(Add(1)).try_send().expect("it is taken")),
+        })
     }
 }

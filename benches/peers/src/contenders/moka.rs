@@ -1,6 +1,7 @@
 //! moka, a cache with a time to idle and a time to live. A session is a value behind a lock; a message is
 //! a look-up. No actors, no mailbox, no work, no drain, and an entry goes when the cache does its
-//! maintenance: at its operations, and here at every sweep besides.
+//! maintenance: at its operations, and here at every sweep besides. To end one is to invalidate it: nobody finds it from
+//! then on, though it is freed later. Who watches is its listener of evictions, which is told then.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -11,38 +12,38 @@ use moka::{Expiry, sync::Cache};
 use tokio::task::JoinHandle;
 
 use crate::{
-    contender::{Contender, Limits, key},
+    contender::{Contender, Limits, Times, count, key},
     ledger::Session,
 };
 
 #[derive(Clone)]
 struct Entry {
     session: Arc<Mutex<Session>>,
-    idle: Duration,
+    times: Times,
 }
 
-/// Only where each session has an idle time of its own.
+/// Only where each session has times of its own.
 struct EachItsOwn;
 
 impl Expiry<Arc<str>, Entry> for EachItsOwn {
     fn expire_after_create(&self, _: &Arc<str>, entry: &Entry, _: Instant) -> Option<Duration> {
-        Some(entry.idle)
+        Some(entry.times.idle.min(entry.times.max_age))
     }
 
     fn expire_after_read(
         &self,
         _: &Arc<str>,
         entry: &Entry,
-        _: Instant,
+        read: Instant,
         _: Option<Duration>,
-        _: Instant,
+        made: Instant,
     ) -> Option<Duration> {
-        Some(entry.idle)
+        Some(entry.times.idle.min(entry.times.max_age.saturating_sub(read - made)))
     }
 }
 
 pub(crate) struct Moka {
-    live: Cache<Arc<str>, Entry>,
+    live: Cache<Arc<str>, Entry, ahash::RandomState>,
     limits: Limits,
     sweeper: JoinHandle<()>,
 }
@@ -64,11 +65,16 @@ impl Contender for Moka {
     type Address = Arc<str>;
 
     async fn start(limits: Limits) -> Self {
-        let builder = Cache::builder().time_to_live(limits.max_age);
-        let live = if (limits.idle)(0) == (limits.idle)(1) {
-            builder.time_to_idle((limits.idle)(0)).build()
+        let mut builder = Cache::builder();
+        if let Some(ends) = limits.watched.clone() {
+            builder = builder.eviction_listener(move |_, _, _| count(&ends));
+        }
+        let hasher = ahash::RandomState::new();
+        let live = if limits.spread {
+            builder.expire_after(EachItsOwn).build_with_hasher(hasher)
         } else {
-            builder.expire_after(EachItsOwn).build()
+            let Times { idle, max_age } = (limits.of)(0);
+            builder.time_to_idle(idle).time_to_live(max_age).build_with_hasher(hasher)
         };
         let (swept, pause) = (live.clone(), limits.sweep);
         let sweeper = tokio::task::spawn_local(async move {
@@ -82,8 +88,8 @@ impl Contender for Moka {
 
     async fn open(&self, index: usize) -> Arc<str> {
         let key: Arc<str> = key(index).into();
-        let idle = (self.limits.idle)(index);
-        let make = || Entry { session: Arc::new(Mutex::new(Session::new(index))), idle };
+        let times = (self.limits.of)(index);
+        let make = || Entry { session: Arc::new(Mutex::new(Session::new(index))), times };
         self.live.get_with(Arc::clone(&key), make);
         key
     }

@@ -1,22 +1,21 @@
-//! ractor: an actor for each session. It has no idle timeout; its timers are messages that come later,
-//! and each is a task of its own. So a message notes the time, and one timer, armed at the nearest
-//! deadline, looks again when it comes: the cheapest way that is still exact. The timer of a
-//! session that was ended before is left to sleep until then; to stop it would cost more, not less.
+//! ractor: an actor for each session. It has no idle timeout; its timers are messages that come later, and each is a task
+//! of its own. So a message notes the time, and one timer, armed at the nearest deadline, looks again when it comes: the
+//! cheapest way that is still exact. Who watches is the supervisor of all.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::AtomicUsize},
     time::{Duration, Instant},
 };
 
-use dashmap::DashMap;
-use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr, RpcReplyPort, SupervisionEvent};
+use tokio::task::JoinHandle;
 
 use crate::{
-    contender::{Contender, Limits, key},
+    contender::{ByKey, Contender, Limits, Shared, Times, count, key},
     ledger::Session,
 };
 
-type Live = Arc<DashMap<String, ActorRef<Mail>>>;
+type Live = Arc<Shared<String, ActorRef<Mail>>>;
 
 pub(crate) enum Mail {
     Tell(u64),
@@ -27,6 +26,31 @@ pub(crate) enum Mail {
 pub(crate) struct Ractor {
     live: Live,
     limits: Limits,
+    watcher: Option<ActorRef<()>>,
+}
+
+struct Watcher;
+
+impl Actor for Watcher {
+    type Msg = ();
+    type State = Arc<AtomicUsize>;
+    type Arguments = Arc<AtomicUsize>;
+
+    async fn pre_start(&self, _: ActorRef<()>, ends: Self::State) -> Result<Self::State, ActorProcessingErr> {
+        Ok(ends)
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _: ActorRef<()>,
+        event: SupervisionEvent,
+        ends: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        if let SupervisionEvent::ActorTerminated(..) = event {
+            count(ends);
+        }
+        Ok(())
+    }
 }
 
 struct Kept;
@@ -35,15 +59,15 @@ struct State {
     session: Session,
     key: String,
     live: Live,
-    opened: Instant,
     touched: Instant,
     idle: Duration,
-    max_age: Duration,
+    too_old: Instant,
+    timer: Option<JoinHandle<Result<(), MessagingErr<Mail>>>>,
 }
 
 impl State {
     fn deadline(&self) -> Instant {
-        (self.touched + self.idle).min(self.opened + self.max_age)
+        (self.touched + self.idle).min(self.too_old)
     }
 }
 
@@ -52,8 +76,9 @@ impl Actor for Kept {
     type State = State;
     type Arguments = State;
 
-    async fn pre_start(&self, myself: ActorRef<Mail>, state: State) -> Result<State, ActorProcessingErr> {
-        myself.send_after(state.deadline() - Instant::now(), || Mail::LookAtTheClock);
+    async fn pre_start(&self, myself: ActorRef<Mail>, mut state: State) -> Result<State, ActorProcessingErr> {
+        let left = state.deadline().saturating_duration_since(Instant::now());
+        state.timer = Some(myself.send_after(left, || Mail::LookAtTheClock));
         Ok(state)
     }
 
@@ -66,7 +91,7 @@ impl Actor for Kept {
                 if left.is_zero() {
                     myself.stop(None);
                 } else {
-                    myself.send_after(left, || Mail::LookAtTheClock);
+                    state.timer = Some(myself.send_after(left, || Mail::LookAtTheClock));
                 }
                 return Ok(());
             }
@@ -76,6 +101,9 @@ impl Actor for Kept {
     }
 
     async fn post_stop(&self, _: ActorRef<Mail>, state: &mut State) -> Result<(), ActorProcessingErr> {
+        if let Some(timer) = state.timer.take() {
+            timer.abort();
+        }
         state.live.remove(&state.key);
         Ok(())
     }
@@ -85,7 +113,11 @@ impl Contender for Ractor {
     type Address = ActorRef<Mail>;
 
     async fn start(limits: Limits) -> Self {
-        Self { live: Live::default(), limits }
+        let mut watcher = None;
+        if let Some(ends) = limits.watched.clone() {
+            watcher = Some(Watcher::spawn(None, Watcher, ends).await.expect("it starts").0);
+        }
+        Self { live: Live::default(), limits, watcher }
     }
 
     async fn open(&self, index: usize) -> ActorRef<Mail> {
@@ -94,16 +126,21 @@ impl Contender for Ractor {
             return actor.clone();
         }
         let now = Instant::now();
+        let Times { idle, max_age } = (self.limits.of)(index);
         let state = State {
             session: Session::new(index),
             key: key.clone(),
             live: Arc::clone(&self.live),
-            opened: now,
             touched: now,
-            idle: (self.limits.idle)(index),
-            max_age: self.limits.max_age,
+            idle,
+            too_old: now + max_age,
+            timer: None,
         };
-        let (actor, _) = Kept::spawn(None, Kept, state).await.expect("it starts");
+        let started = match &self.watcher {
+            Some(watcher) => Kept::spawn_linked(None, Kept, state, watcher.get_cell()).await,
+            None => Kept::spawn(None, Kept, state).await,
+        };
+        let (actor, _) = started.expect("it starts");
         self.live.insert(key, actor.clone());
         actor
     }
@@ -123,5 +160,15 @@ impl Contender for Ractor {
 
     fn live(&self) -> usize {
         self.live.len()
+    }
+
+    fn by_key(&self) -> Option<ByKey> {
+        let (get, tell) = (Arc::clone(&self.live), Arc::clone(&self.live));
+        Some(ByKey {
+            get: Arc::new(move |key| get.get(key).map(|actor| actor.clone()).is_some()),
+            tell: Arc::new(move |key| {
+                tell.get(key).expect("it is live").send_message(Mail::Tell(1)).expect("it is taken");
+            }),
+        })
     }
 }

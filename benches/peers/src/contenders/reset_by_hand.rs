@@ -1,17 +1,17 @@
 //! What one writes by hand in actix: each message cancels the idle timer and starts it again, a second
 //! timer is the maximum age, and whoever stops takes itself out of the map.
 
-use std::{cell::RefCell, collections::HashMap, rc::Rc, time::Duration};
+use std::{cell::RefCell, collections::hash_map::Entry, rc::Rc, time::Duration};
 
 use actix::prelude::*;
 
 use super::mail::{Add, Stop};
 use crate::{
-    contender::{Contender, Limits, key},
+    contender::{Contender, Limits, Map, Times, key},
     ledger::Session,
 };
 
-type Live = Rc<RefCell<HashMap<String, Addr<ByHand>>>>;
+type Live = Rc<RefCell<Map<Addr<ByHand>>>>;
 
 pub(crate) struct ResetByHand {
     live: Live,
@@ -74,21 +74,21 @@ impl Contender for ResetByHand {
     }
 
     async fn open(&self, index: usize) -> Addr<ByHand> {
-        let key = key(index);
-        if let Some(addr) = self.live.borrow().get(&key) {
-            return addr.clone();
-        }
+        let mut all = self.live.borrow_mut();
+        let vacant = match all.entry(key(index)) {
+            Entry::Occupied(addr) => return addr.get().clone(),
+            Entry::Vacant(vacant) => vacant,
+        };
+        let Times { idle, max_age } = (self.limits.of)(index);
         let actor = ByHand {
             session: Session::new(index),
-            key: key.clone(),
+            key: vacant.key().clone(),
             live: Rc::clone(&self.live),
-            idle: (self.limits.idle)(index),
-            max_age: self.limits.max_age,
+            idle,
+            max_age,
             timer: None,
         };
-        let addr = actor.start();
-        self.live.borrow_mut().insert(key, addr.clone());
-        addr
+        vacant.insert(actor.start()).clone()
     }
 
     fn tell(&self, to: &Addr<ByHand>, n: u64) {
@@ -100,9 +100,10 @@ impl Contender for ResetByHand {
     }
 
     async fn end(&self, index: usize) {
-        let addr = self.live.borrow().get(&key(index)).cloned().expect("it was live");
+        let key = key(index);
+        let addr = self.live.borrow().get(&key).cloned().expect("it was live");
         addr.send(Stop).await.expect("it is live");
-        while self.live.borrow().contains_key(&key(index)) {
+        while self.live.borrow().contains_key(&key) {
             tokio::task::yield_now().await;
         }
     }

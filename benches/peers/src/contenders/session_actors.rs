@@ -3,11 +3,13 @@
 use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 
 use actix::prelude::*;
-use session_actors::{Limits as SessionLimits, Policy, SessionContext, SessionKey, SessionRegistry};
+use session_actors::{
+    EventKind, Limits as SessionLimits, Policy, SessionContext, SessionKey, SessionRegistry, Watched,
+};
 
 use super::mail::{Add, ByFuture, HOUR, InContext};
 use crate::{
-    contender::{ByKey, Contender, InTheMaking, Limits, key},
+    contender::{ByKey, Contender, InTheMaking, Limits, Times, count, key},
     ledger::Session,
     work::cores::{OnArbiters, Run, Task},
 };
@@ -19,20 +21,20 @@ pub(crate) struct SessionActors {
 pub(crate) struct Live(Session);
 
 /// By the number of the session.
-type IdleOf = Rc<dyn Fn(usize) -> Duration>;
+type TimesOf = Rc<dyn Fn(usize) -> Times>;
 
 thread_local! {
-    /// Where each session has an idle time of its own; outside of it, because the comparison of memory is not about that.
-    static IDLE: RefCell<Option<IdleOf>> = const { RefCell::new(None) };
+    /// Where each session has times of its own; outside of it, because the comparison of memory is not about that.
+    static TIMES: RefCell<Option<TimesOf>> = const { RefCell::new(None) };
 }
 
 impl Actor for Live {
     type Context = SessionContext<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let idle = IDLE.with_borrow(|idle| idle.as_ref().map(|idle| idle(self.0.index())));
-        if let Some(idle) = idle {
-            ctx.set_limits(SessionLimits::new().idle_timeout(idle)).expect("limits that make sense");
+        let times = TIMES.with_borrow(|times| times.as_ref().map(|times| times(self.0.index())));
+        if let Some(Times { idle, max_age }) = times {
+            ctx.set_limits(SessionLimits::new().idle_timeout(idle).max_age(max_age)).expect("limits that make sense");
         }
     }
 }
@@ -109,13 +111,25 @@ impl Contender for SessionActors {
     type Address = Addr<Live>;
 
     async fn start(limits: Limits) -> Self {
-        let all = (limits.idle)(0);
-        let policy = Policy::new(SessionLimits::new().idle_timeout(all).max_age(limits.max_age));
+        let Times { idle, max_age } = (limits.of)(0);
+        let policy = Policy::new(SessionLimits::new().idle_timeout(idle).max_age(max_age));
         let registry = SessionRegistry::builder(|key: &SessionKey| Live(Session::new(number(key))))
             .policy(policy)
             .start()
             .expect("it starts");
-        IDLE.set((limits.spread).then_some(limits.idle));
+        TIMES.set(limits.spread.then_some(limits.of));
+        if let Some(ends) = limits.watched {
+            let mut watch = registry.watch();
+            actix::spawn(async move {
+                while let Some(watched) = watch.next().await {
+                    match watched {
+                        Watched::Event(event) if matches!(event.kind, EventKind::Ended(_)) => count(&ends),
+                        Watched::Lagged { .. } => panic!("it was told less than there is"),
+                        _ => {}
+                    }
+                }
+            });
+        }
         Self { registry }
     }
 
@@ -152,12 +166,6 @@ impl Contender for SessionActors {
             InTheMaking::Future => to.do_send(ByFuture),
             InTheMaking::ActFuture => to.do_send(InContext),
         }
-        true
-    }
-
-    fn watch(&self) -> bool {
-        let mut watch = self.registry.watch();
-        actix::spawn(async move { while watch.next().await.is_some() {} });
         true
     }
 }

@@ -9,23 +9,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dashmap::DashMap;
 use tokio::task::JoinHandle;
 
 use crate::{
-    contender::{Contender, Limits, key},
+    contender::{Contender, Limits, Shared, Times, key},
     ledger::Session,
 };
 
 struct Entry {
     session: Session,
-    opened: Instant,
+    too_old: Instant,
     touched: Instant,
     idle: Duration,
 }
 
 pub(crate) struct Sweep {
-    live: Rc<DashMap<Arc<str>, Entry>>,
+    live: Rc<Shared<Arc<str>, Entry>>,
     limits: Limits,
     sweeper: JoinHandle<()>,
 }
@@ -48,13 +47,13 @@ impl Contender for Sweep {
     type Address = Arc<str>;
 
     async fn start(limits: Limits) -> Self {
-        let live: Rc<DashMap<Arc<str>, Entry>> = Rc::default();
-        let (swept, pause, max_age) = (Rc::clone(&live), limits.sweep, limits.max_age);
+        let live: Rc<Shared<Arc<str>, Entry>> = Rc::default();
+        let (swept, pause) = (Rc::clone(&live), limits.sweep);
         let sweeper = tokio::task::spawn_local(async move {
             loop {
                 tokio::time::sleep(pause).await;
                 let now = Instant::now();
-                swept.retain(|_, entry| now - entry.touched < entry.idle && now - entry.opened < max_age);
+                swept.retain(|_, entry| now - entry.touched < entry.idle && now < entry.too_old);
             }
         });
         Self { live, limits, sweeper }
@@ -62,11 +61,9 @@ impl Contender for Sweep {
 
     async fn open(&self, index: usize) -> Arc<str> {
         let now = Instant::now();
-        let entry = self.live.entry(key(index).into()).or_insert_with(|| Entry {
-            session: Session::new(index),
-            opened: now,
-            touched: now,
-            idle: (self.limits.idle)(index),
+        let entry = self.live.entry(key(index).into()).or_insert_with(|| {
+            let Times { idle, max_age } = (self.limits.of)(index);
+            Entry { session: Session::new(index), too_old: now + max_age, touched: now, idle }
         });
         Arc::clone(entry.key())
     }

@@ -1,15 +1,16 @@
 //! A tokio task for each session, with `select!` over its channel and a `sleep`, as the Rust SDK of MCP
-//! does it. The map from key to channel and its race with the end are what such code has to add.
+//! does it, but with one for both limits, which is not touched by a message and looks again when it fires. The map from key
+//! to channel and its race with the end are what such code has to add.
 
-use std::{cell::RefCell, collections::HashMap, pin::pin, rc::Rc, time::Duration};
+use std::{cell::RefCell, collections::hash_map::Entry, pin::pin, rc::Rc, sync::Arc, time::Instant};
 
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{Instant, sleep},
+    time::sleep_until,
 };
 
 use crate::{
-    contender::{Contender, Limits, key},
+    contender::{ByKey, Contender, Limits, Map, Shared, Times, key},
     ledger::Session,
 };
 
@@ -20,28 +21,43 @@ pub(crate) enum Mail {
     Stop,
 }
 
-type Live = Rc<RefCell<HashMap<String, mpsc::UnboundedSender<Mail>>>>;
+type Live = Rc<RefCell<Map<mpsc::UnboundedSender<Mail>>>>;
 
 pub(crate) struct TokioTask {
     live: Live,
     limits: Limits,
 }
 
-async fn run(mut session: Session, mut mail: mpsc::UnboundedReceiver<Mail>, idle: Duration, max_age: Duration) {
-    let mut too_old = pin!(sleep(max_age));
-    let mut too_idle = pin!(sleep(idle));
+async fn run(mut session: Session, mut mail: mpsc::UnboundedReceiver<Mail>, Times { idle, max_age }: Times) {
+    let mut touched = Instant::now();
+    let too_old = touched + max_age;
+    let mut timer = pin!(sleep_until((touched + idle).min(too_old).into()));
     loop {
         tokio::select! {
+            biased;
             received = mail.recv() => {
-                match received {
-                    Some(Mail::Tell(n)) => drop(session.add(n)),
-                    Some(Mail::Ask(n, reply)) => drop(reply.send(session.add(n))),
-                    Some(Mail::Stop) | None => break,
+                let Some(mut received) = received else { break };
+                // All that is there, for one reading of the clock.
+                loop {
+                    match received {
+                        Mail::Tell(n) => drop(session.add(n)),
+                        Mail::Ask(n, reply) => drop(reply.send(session.add(n))),
+                        Mail::Stop => return,
+                    }
+                    match mail.try_recv() {
+                        Ok(next) => received = next,
+                        Err(_) => break,
+                    }
                 }
-                too_idle.as_mut().reset(Instant::now() + idle);
+                touched = Instant::now();
             }
-            () = &mut too_idle => break,
-            () = &mut too_old => break,
+            () = &mut timer => {
+                let deadline = (touched + idle).min(too_old);
+                if deadline <= Instant::now() {
+                    break;
+                }
+                timer.as_mut().reset(deadline.into());
+            }
         }
     }
 }
@@ -54,16 +70,16 @@ impl Contender for TokioTask {
     }
 
     async fn open(&self, index: usize) -> Self::Address {
-        let key = key(index);
-        if let Some(sender) = self.live.borrow().get(&key) {
-            return sender.clone();
-        }
+        let mut all = self.live.borrow_mut();
+        let vacant = match all.entry(key(index)) {
+            Entry::Occupied(sender) => return sender.get().clone(),
+            Entry::Vacant(vacant) => vacant,
+        };
         let (sender, mail) = mpsc::unbounded_channel();
-        self.live.borrow_mut().insert(key.clone(), sender.clone());
-        let (idle, max_age) = ((self.limits.idle)(index), self.limits.max_age);
-        let live = Rc::clone(&self.live);
+        let (key, live, times) = (vacant.key().clone(), Rc::clone(&self.live), (self.limits.of)(index));
+        vacant.insert(sender.clone());
         tokio::task::spawn_local(async move {
-            run(Session::new(index), mail, idle, max_age).await;
+            run(Session::new(index), mail, times).await;
             live.borrow_mut().remove(&key);
         });
         sender
@@ -80,15 +96,31 @@ impl Contender for TokioTask {
     }
 
     async fn end(&self, index: usize) {
-        let sender = self.live.borrow().get(&key(index)).cloned().expect("it was live");
+        let key = key(index);
+        let sender = self.live.borrow().get(&key).cloned().expect("it was live");
         sender.send(Mail::Stop).expect("it is live");
         drop(sender);
-        while self.live.borrow().contains_key(&key(index)) {
+        while self.live.borrow().contains_key(&key) {
             tokio::task::yield_now().await;
         }
     }
 
     fn live(&self) -> usize {
         self.live.borrow().len()
+    }
+
+    /// The map that threads can share, as the floor has it.
+    fn by_key(&self) -> Option<ByKey> {
+        let get: Arc<Shared<String, mpsc::UnboundedSender<Mail>>> = Arc::default();
+        let live = self.live.borrow();
+        for key in (0..live.len()).map(key) {
+            let sender = live.get(&key).expect("it is live").clone();
+            get.insert(key, sender);
+        }
+        let tell = Arc::clone(&get);
+        Some(ByKey {
+            get: Arc::new(move |key| get.get(key).map(|sender| sender.clone()).is_some()),
+            tell: Arc::new(move |key| tell.get(key).expect("it is live").send(Mail::Tell(1)).expect("it is taken")),
+        })
     }
 }

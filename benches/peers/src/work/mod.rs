@@ -103,13 +103,19 @@ impl Work {
             Self::Reply => "200,000 round trips to one session, one after the other.",
             Self::Open => "200,000 sessions opened by key, the first message of each answered.",
             Self::Churn => "Open, one message answered, end; 200,000 times, one after the other.",
-            Self::ChurnWatched => "The same while somebody watches and reads every event.",
+            Self::ChurnWatched => {
+                "The same while somebody is told of every end, in the contender's own way, and reads it all."
+            }
             Self::Rest => {
                 "Memory of an idle live session, all that keeps it by key included, as the allocator counts it."
             }
-            Self::Expire => "100,000 sessions whose idle times are spread over ten seconds: how late they end.",
+            Self::Expire => {
+                "100,000 sessions whose times are spread over ten seconds, idle for half of them and age for half: how late they \
+                 end."
+            }
             Self::Storm => {
-                "1,000,000 sessions expire in the same instant, while a hundred others get a request each millisecond."
+                "1,000,000 sessions expire in the same instant, while a hundred others get a request each millisecond, by a timer \
+                 that wakes by the millisecond."
             }
             Self::Lookup => {
                 "By key among 100,000 live sessions: the address, and a message sent; by one thread, and by two at once."
@@ -117,7 +123,8 @@ impl Work {
             Self::Pending => "Round trips to a session that has 5,000 replies in the making.",
             Self::OneArbiter => "Hot and spread on one arbiter of its own, with the sender on its thread.",
             Self::TwoArbiters => {
-                "The same on two at once, each with a sender of its own: the time for each message of all."
+                "The same on two at once, each with a sender of its own: the time for each message of all. Who has no way \
+                 to spread one map over threads has a copy on each."
             }
         }
     }
@@ -144,7 +151,8 @@ impl Work {
             Self::Storm => storm::storm::<C>(scale).await,
             Self::Lookup => lookup::lookup::<C>(scale).await,
             Self::Pending => pending::pending::<C>(scale).await,
-            Self::OneArbiter | Self::TwoArbiters => Err("it knows one thread only".into()),
+            Self::OneArbiter => cores::copies::<C>(1, scale),
+            Self::TwoArbiters => cores::copies::<C>(2, scale),
         }
     }
 }
