@@ -157,7 +157,7 @@ row(expire, Full) ->
     [{"late p50", percentile(Sorted, 50), "ms"}, {"late p99", percentile(Sorted, 99), "ms"},
      {"late max", percentile(Sorted, 100), "ms"}, {"early", Early, "sessions"}];
 row(storm, Full) ->
-    {Count, Until} = pick(Full, {1000000, 20000}, {2000, 500}),
+    {Count, Until} = pick(Full, {1000000, 30000}, {2000, 500}),
     Storm = erlang:monotonic_time(millisecond) + Until,
     Ended = counters:new(1, [write_concurrency]),
     Idle = fun(Index) when Index < ?BYSTANDERS -> ?HOUR;

@@ -13,7 +13,7 @@ const BYSTANDERS: usize = 100;
 
 pub(super) async fn storm<C: Contender>(scale: Scale) -> Result<Vec<Figure>, String> {
     let count = scale.pick(1_000_000, 2_000);
-    let until_storm = Duration::from_millis(scale.pick(20_000, 500) as u64);
+    let until_storm = Duration::from_millis(scale.pick(30_000, 500) as u64);
     let start = Instant::now();
     let storm = start + until_storm;
     let idle = move |index: usize| match index {
