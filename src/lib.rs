@@ -86,6 +86,8 @@ mod keeping;
 mod key;
 mod limits;
 mod locals;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod millis;
 mod moment;
 mod policy;

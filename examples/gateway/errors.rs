@@ -40,9 +40,13 @@ pub(crate) enum GatewayError {
     Unauthorized,
     #[error("a page of {origin} may not open a socket here: add it to chat.allowed_origins")]
     OriginRefused { origin: String },
-    #[error("no session {key:?} is live: see GET /sessions for those that are")]
+    #[error(
+        "no session {key:?} is in memory: see GET /sessions for those that are; one that rests in the store is not listed, and its next message brings it back"
+    )]
     NoSession { key: String },
-    #[error("there is no such route: try /health, /sessions, /events, /hooks/{{source}}/{{id}} or /ws/{{user}}")]
+    #[error(
+        "there is no such route: try /health, /sessions, /events, /metrics, /hooks/{{source}}/{{id}} or /ws/{{user}}"
+    )]
     NoRoute,
     #[error("this route takes no such method: use {allow}")]
     WrongMethod { allow: &'static str },

@@ -186,8 +186,10 @@ impl Shutdown {
                     },
                 };
                 drop(progress);
-                if on_time {
+                if on_time && report.unsaved == 0 {
                     tracing::info!(?report, "session registry is shut down");
+                } else if on_time {
+                    tracing::error!(?report, "session registry is shut down, and could not save all sessions");
                 } else {
                     tracing::warn!(
                         ?report,

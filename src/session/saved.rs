@@ -28,6 +28,8 @@ pub(super) struct Saving {
     /// When something may first have changed that is not being saved yet.
     pub(super) dirty_since: Option<Moment>,
     pub(super) failures: u32,
+    /// Of the last of them.
+    pub(super) error: Option<Box<str>>,
     /// Not before: a save after one that failed, or another attempt to leave.
     pub(super) retry_at: Option<Moment>,
     /// The activity after which it last tried to leave.

@@ -217,6 +217,7 @@ impl<A: Session> Body<A> {
                 saving.stored = true;
                 saving.saved = Some(mark).filter(|_| !outdated);
                 saving.failures = 0;
+                saving.error = None;
                 saving.retry_at = None;
                 self.release(held, Ok(()));
                 true
@@ -238,6 +239,7 @@ impl<A: Session> Body<A> {
         let saving = self.ctx.saving();
         let wait = FIRST_RETRY.saturating_mul(1 << saving.failures.min(16)).min(LONGEST_RETRY);
         saving.failures = saving.failures.saturating_add(1);
+        saving.error = Some(error.into());
         saving.retry_at = now.checked_add(wait);
         saving.tried = None;
         self.spare_unsaved();
@@ -249,7 +251,14 @@ impl<A: Session> Body<A> {
     fn give_up(&mut self, now: Moment) {
         let over: Vec<_> =
             self.ctx.saving().held.extract_if(.., |held| held.until.is_some_and(|until| until <= now)).collect();
-        self.release(over, Err("the store could not save it in time"));
+        if over.is_empty() {
+            return;
+        }
+        let error = match &self.ctx.saving().error {
+            Some(error) => format!("the store could not save it in time: {error}"),
+            None => "the store could not save it in time".to_owned(),
+        };
+        self.release(over, Err(&error));
     }
 
     /// What is on disk is what there is.

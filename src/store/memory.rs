@@ -4,7 +4,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt, mem,
     ops::Bound,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::{Duration, SystemTime},
 };
@@ -32,6 +35,8 @@ struct Shared {
     faults: Mutex<Faults>,
     /// The faults have changed.
     changed: Condvar,
+    /// Commits that wait for that.
+    committing: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -99,11 +104,19 @@ impl MemoryStore {
         }
     }
 
+    /// Whether a [`Store::commit`] has come that is [not answered](Faults::commit_stalled).
+    #[must_use]
+    pub fn is_committing(&self) -> bool {
+        self.shared.committing.load(Ordering::SeqCst) > 0
+    }
+
     fn wait_to_commit(&self) {
         let mut faults = self.shared.faults.lock();
+        self.shared.committing.fetch_add(1, Ordering::SeqCst);
         while faults.commit_stalled {
             self.shared.changed.wait(&mut faults);
         }
+        self.shared.committing.fetch_sub(1, Ordering::SeqCst);
         let takes = faults.commit_takes;
         drop(faults);
         if !takes.is_zero() {

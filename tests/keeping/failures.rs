@@ -269,10 +269,12 @@ async fn what_could_not_be_saved_in_time_is_not_saved_later() {
     }
     registry.open("busy").unwrap();
     settle().await;
-    store.faults(|faults| faults.stalled = true);
+    store.faults(|faults| faults.commit_stalled = true);
     // What the store is at when it stops to answer.
     let busy = registry.send("busy", GiveForKeeps(1));
-    sleep(Duration::from_millis(100)).await;
+    while !store.is_committing() {
+        sleep(Duration::from_millis(1)).await;
+    }
     let mut watch = registry.watch();
     let shutdown = registry.shutdown(secs(30));
     let told = async {
@@ -283,7 +285,7 @@ async fn what_could_not_be_saved_in_time_is_not_saved_later() {
         }
     };
     timeout(secs(20), told).await.expect("they are told");
-    store.faults(|faults| faults.stalled = false);
+    store.faults(|faults| faults.commit_stalled = false);
     let unsaved = timeout(secs(20), shutdown).await.expect("an end").unwrap().unsaved;
     // The other one was, in the end, or not.
     assert!((3..=4).contains(&unsaved), "{unsaved}");
