@@ -134,6 +134,9 @@ struct AtEnd {
     drain: Histogram,
 }
 
+/// How the registry's numbers tell a counter.
+type Told = fn(&Stats) -> u64;
+
 struct Handles {
     active: Gauge,
     draining: Gauge,
@@ -143,11 +146,11 @@ struct Handles {
     /// In the order of [`EndReason::ALL`].
     at_end: Vec<AtEnd>,
     /// What is counted, and how the registry's numbers tell it.
-    counters: Vec<(Counter, fn(&Stats) -> u64)>,
+    counters: Vec<(Counter, Told)>,
 }
 
 /// The counters without a label of their own.
-const COUNTERS: [(&str, &str, fn(&Stats) -> u64); 14] = [
+const COUNTERS: [(&str, &str, Told); 14] = [
     ("session_actors_opened_total", "Sessions opened", |stats| stats.opened),
     ("session_actors_ended_in_store_total", "Sessions whose time came while they were in the store", |stats| {
         stats.ended_in_store

@@ -1,4 +1,5 @@
 //! What a registry tells its metrics: by the page that Prometheus would read.
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use std::time::Duration;
 
