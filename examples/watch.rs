@@ -76,7 +76,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     board.apply(&watch.next().await.ok_or("no snapshot")?);
     assert_eq!(board.live.len(), 2);
 
-    sessions.close("user:1").await.ok_or("user:1 was not live")?;
+    sessions.close("user:1").await?;
     board.apply(&watch.next().await.ok_or("the watch ended early")?);
     assert_eq!(board.live.len(), 1);
 

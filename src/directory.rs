@@ -212,6 +212,17 @@ impl<A: Session> Directory<A> {
         }
     }
 
+    /// Takes out who waits behind a key that is not released yet, and lets nobody through. To be dropped outside of its
+    /// lock.
+    #[cfg(feature = "store")]
+    pub(crate) fn turn_away(&self, key: &SessionKey) -> Option<(Route<A>, Box<Start<A>>)> {
+        let mut entry = self.entries.get_mut(key.as_str())?;
+        let Entry::Ending(waiting) = &mut *entry else { return None };
+        let Successor { route, start } = *waiting.take()?;
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        Some((route, start))
+    }
+
     /// The incarnation that was ending is done: removes the key, or lets the successor through.
     pub(crate) fn release(&self, key: &SessionKey) -> Released<A> {
         let mut successor = None;

@@ -110,6 +110,25 @@ impl<M> std::error::Error for SendError<M> {
     }
 }
 
+/// Why a session could not be closed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum CloseError {
+    /// There is no session of this key, neither in memory nor in the store.
+    #[error("there is no session of this key")]
+    NotFound,
+    /// The store, which may have it, could not be asked, or could not remove it, for as long as the registry's
+    /// `store_timeout`. A session that it has is still there.
+    #[error("the store did not let the session be ended: {error}; close it again later")]
+    Store {
+        /// What the store said.
+        error: String,
+    },
+    /// Every arbiter that could look after it has stopped. One in memory ends all the same.
+    #[error("no arbiter is left to look after it; start a new registry on a running arbiter")]
+    NoHost,
+}
+
 /// What became of a message that was accepted and not answered.
 #[derive(Debug, Clone, PartialEq, Eq, Error, Serialize)]
 #[serde(tag = "unserved", rename_all = "snake_case")]

@@ -28,13 +28,18 @@ pub(crate) mod persistent;
 mod resting;
 #[cfg(feature = "store")]
 pub(crate) mod rounds;
+#[cfg(feature = "store")]
+mod waits;
 
 use std::time::Duration;
 
 #[cfg(not(feature = "store"))]
-pub(crate) use self::absent::{Keeper, Snapshot};
+pub(crate) use self::absent::{Keeper, Snapshot, Waiting};
 #[cfg(feature = "store")]
-pub(crate) use self::keeper::{Keeper, Snapshot};
+pub(crate) use self::{
+    keeper::{Keeper, Snapshot},
+    waits::Waiting,
+};
 #[cfg(feature = "store")]
 use crate::{event::EndReason, limits::EffectiveLimits};
 use crate::{event::SessionId, limits::Limits, moment::Moment};

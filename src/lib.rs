@@ -86,6 +86,8 @@ mod keeping;
 mod key;
 mod limits;
 mod locals;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod millis;
 mod moment;
 mod policy;
@@ -102,7 +104,7 @@ mod watch;
 pub use crate::keeping::persistent::Persistent;
 pub use crate::{
     checkpoint::Checkpoint,
-    error::{NotSaved, OpenError, SendError, ShutdownError, StartError, Unserved},
+    error::{CloseError, NotSaved, OpenError, SendError, ShutdownError, StartError, Unserved},
     event::{EndReason, Ended, EventId, EventKind, InvalidEventId, Phase, SessionEvent, SessionId, StoreTask},
     info::SessionInfo,
     key::{IntoKey, InvalidKey, SessionKey},

@@ -16,7 +16,9 @@ use actix::{
 };
 use exact::next_of;
 use hooked::{Do, Hooked, Mark, Place, Script, cause, ended, expect_booms, panicked};
-use session_actors::{EndReason, EventKind, OpenError, SendError, Session, SessionContext, SessionRegistry, Unserved};
+use session_actors::{
+    CloseError, EndReason, EventKind, OpenError, SendError, Session, SessionContext, SessionRegistry, Unserved,
+};
 use support::{Log, gate, limits, next_end, quiet_panics, secs, settle};
 
 fn failed(words: &str) -> Unserved {
@@ -147,7 +149,7 @@ async fn a_panicking_factory_refuses_that_one_session() {
         assert_eq!(cause(answer.await), failed("boom in Made of 1"));
     }
     assert!(matches!(by_address.await, Err(MailboxError::Closed)));
-    assert_eq!(closing.await, None, "there was never a session");
+    assert_eq!(closing.await, Err(CloseError::NotFound), "there was never a session");
 
     let event = next_of(&mut watch, "start_failed").await;
     assert_eq!(event.key.as_str(), "b");

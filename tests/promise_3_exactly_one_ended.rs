@@ -20,7 +20,7 @@ use exact::{assert_about, end_of, name_of, reason_of};
 use hooked::{Mark, Script, cause, expect_booms};
 use proptest::prelude::*;
 use responses::{ByActFuture, ByFuture, Work};
-use session_actors::{EndReason, EventKind, SessionContext, SessionId, Unserved, Watch, Watched};
+use session_actors::{CloseError, EndReason, EventKind, SessionContext, SessionId, Unserved, Watch, Watched};
 use support::{
     Atomic, Boom, Log, Ping, Probe, Run, Slow, SlowInContext, Stop, gate, limits, millis, next_end, registry, secs,
     settle,
@@ -141,7 +141,7 @@ async fn however_many_ask_for_its_end_it_ends_once() {
     tokio::time::sleep(millis(5)).await;
     let (_, ended) = next_end(&mut watch).await;
     for closing in closing {
-        assert_eq!(closing.await, Some(ended.clone()));
+        assert_eq!(closing.await, Ok(ended.clone()));
     }
     report.await.unwrap();
     let rest = to_the_end(watch).await;
@@ -164,8 +164,8 @@ async fn who_waits_for_an_end_gets_what_the_event_says() {
     let second = registry.close("a");
     assert_eq!(slow.await.unwrap(), "slow");
     let (_, ended) = next_end(&mut watch).await;
-    assert_eq!((first.await, second.await), (Some(ended.clone()), Some(ended)));
-    assert_eq!(registry.close("a").await, None);
+    assert_eq!((first.await, second.await), (Ok(ended.clone()), Ok(ended)));
+    assert_eq!(registry.close("a").await, Err(CloseError::NotFound));
 }
 
 #[actix::test]

@@ -12,7 +12,7 @@ use std::{
 
 use actix::prelude::*;
 use futures_util::{FutureExt, future::join};
-use session_actors::{Closing, EndReason, Policy, SessionRegistry};
+use session_actors::{CloseError, Closing, EndReason, Policy, SessionRegistry};
 use tokio::time::{Instant, pause, sleep};
 
 use crate::{
@@ -133,8 +133,8 @@ async fn all_who_wait_for_one_end_are_told_the_same() {
     assert_eq!(second.unwrap(), ended);
     drop(hold);
 
-    assert!(registry.close("k").await.is_none());
-    assert!(registry.close("never opened").await.is_none());
+    assert_eq!(registry.close("k").await, Err(CloseError::NotFound));
+    assert_eq!(registry.close("never opened").await, Err(CloseError::NotFound));
     assert!(registry.is_empty());
 }
 

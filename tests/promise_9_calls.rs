@@ -248,7 +248,7 @@ async fn nothing_but_a_handle_keeps_a_registry_open() {
     assert!(weak.upgrade().is_none());
     drop(hold);
     assert_eq!(ends(&mut watch).await.len(), 1);
-    assert!(closing.await.is_none());
+    assert!(closing.await.is_err());
     assert_eq!(log.alive(), 0);
     assert!(!addr.connected());
 }

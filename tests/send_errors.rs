@@ -15,8 +15,8 @@ use actix::prelude::*;
 use exact::{Stopwatch, inside};
 use responses::{LetGo, Work};
 use session_actors::{
-    EndReason, InvalidKey, Limits, OnFull, OpenError, Policy, SendError, SessionKey, SessionRegistry, ShutdownError,
-    StartError, Unserved,
+    CloseError, EndReason, InvalidKey, Limits, OnFull, OpenError, Policy, SendError, SessionKey, SessionRegistry,
+    ShutdownError, StartError, Unserved,
 };
 use support::*;
 use tokio::time::timeout;
@@ -79,7 +79,7 @@ async fn a_key_that_is_none_is_refused() {
         assert_eq!(error.to_string(), why.to_string());
         assert_eq!(error.into_message().unwrap().0, "back");
         assert!(registry.get(key).is_none() && registry.info(key).is_none());
-        assert!(registry.close(key).await.is_none());
+        assert_eq!(registry.close(key).await, Err(CloseError::NotFound));
     }
     assert!(registry.is_empty());
 }

@@ -75,7 +75,7 @@ async fn twice_asked_is_once_asked() {
     clock.assert_at(secs(6), "drain_timeout after it was asked first");
     assert_eq!((ended.reason, ended.cut), (EndReason::Closed, 1));
     for closing in at_first {
-        assert_eq!(closing.await.as_ref(), Some(&ended));
+        assert_eq!(closing.await.as_ref(), Ok(&ended));
     }
     assert_eq!((log.count("draining"), log.count("stopping"), log.count("stopped")), (1, 1, 1));
     registry.shutdown(secs(1)).await.unwrap();

@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use session_actors::{Ended, SessionInfo, SessionKey, Stats};
+use session_actors::{CloseError, Ended, SessionInfo, SessionKey, Stats};
 
 use super::app::Gateway;
 use super::auth::Admin;
@@ -66,8 +66,11 @@ pub(crate) async fn end(
     gateway: web::Data<Gateway>,
 ) -> Result<web::Json<Closed>, GatewayError> {
     let key = key(&path)?;
-    let ended = gateway.registry.close(&key).await;
-    let ended = ended.ok_or_else(|| GatewayError::NoSession { key: key.to_string() })?;
+    let ended = gateway.registry.close(&key).await.map_err(|error| match error {
+        CloseError::NotFound => GatewayError::NoSession { key: key.to_string() },
+        CloseError::Store { error } => GatewayError::NotClosed(error),
+        _ => GatewayError::ShuttingDown,
+    })?;
     Ok(web::Json(Closed { key, ended }))
 }
 

@@ -10,29 +10,34 @@ use session_actors::{SessionRegistry, StartError};
 
 use super::config::Config;
 use super::errors::GatewayError;
+use super::metrics::Metrics;
 use super::protocol::SocketId;
+use super::server::ServerError;
 use super::session::GatewaySession;
-use super::{admin, events, hooks, ws};
+use super::{admin, events, hooks, metrics, ws};
 
 pub(crate) struct Gateway {
     pub(crate) registry: SessionRegistry<GatewaySession>,
     pub(crate) config: Config,
+    pub(crate) metrics: Metrics,
     draining: AtomicBool,
     sockets: AtomicU64,
 }
 
 impl Gateway {
-    pub(crate) fn start(config: Config) -> Result<Self, StartError> {
+    pub(crate) fn start(config: Config) -> Result<Self, ServerError> {
         let options = RedbOptions::new().cache_bytes(config.store.cache_bytes);
-        let store = RedbStore::open_with(&config.store.file, options)?;
-        tracing::info!(file = %config.store.file.display(), stored = store.count()?, "sessions are kept");
+        let store = RedbStore::open_with(&config.store.file, options).map_err(StartError::from)?;
+        let stored = store.count().map_err(StartError::from)?;
+        tracing::info!(file = %config.store.file.display(), stored, "sessions are kept");
         let registry = SessionRegistry::builder(GatewaySession::factory(Arc::new(config.chat.clone())))
             .policy(config.sessions.clone())
             .arbiters(config.server.session_threads)
             .store_timeout(config.store.timeout)
             .persist(store)
             .start()?;
-        Ok(Self { registry, config, draining: AtomicBool::new(false), sockets: AtomicU64::new(1) })
+        let metrics = Metrics::of(&registry)?;
+        Ok(Self { registry, config, metrics, draining: AtomicBool::new(false), sockets: AtomicU64::new(1) })
     }
 
     // Relaxed in all three: a number that is only to differ, and a flag that only `/health` reads. The registry's own
@@ -68,6 +73,7 @@ pub(crate) fn routes(app: &mut web::ServiceConfig) {
         )
         .service(web::resource("/ws/{user:.*}").route(web::get().to(ws::chat)).default_service(only("GET")))
         .service(web::resource("/events").route(web::get().to(events::events)).default_service(only("GET")))
+        .service(web::resource("/metrics").route(web::get().to(metrics::page)).default_service(only("GET")))
         .service(web::resource("/sessions").route(web::get().to(admin::list)).default_service(only("GET")))
         .service(
             web::resource("/sessions/{key:.*}")

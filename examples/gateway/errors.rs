@@ -40,9 +40,13 @@ pub(crate) enum GatewayError {
     Unauthorized,
     #[error("a page of {origin} may not open a socket here: add it to chat.allowed_origins")]
     OriginRefused { origin: String },
-    #[error("no session {key:?} is live: see GET /sessions for those that are")]
+    #[error(
+        "no session {key:?} is in memory: see GET /sessions for those that are; one that rests in the store is not listed, and its next message brings it back"
+    )]
     NoSession { key: String },
-    #[error("there is no such route: try /health, /sessions, /events, /hooks/{{source}}/{{id}} or /ws/{{user}}")]
+    #[error(
+        "there is no such route: try /health, /sessions, /events, /metrics, /hooks/{{source}}/{{id}} or /ws/{{user}}"
+    )]
     NoRoute,
     #[error("this route takes no such method: use {allow}")]
     WrongMethod { allow: &'static str },
@@ -60,6 +64,8 @@ pub(crate) enum GatewayError {
     EndedFirst(&'static str),
     #[error("the session cannot be read from the store now: {0}; send it again later")]
     NotRestored(String),
+    #[error("whether the session has ended could not be made sure: {0}; end it again later")]
+    NotClosed(String),
     #[error("it was taken, but may be forgotten: {0}; send it again later")]
     NotSaved(String),
     #[error("the session failed on this request: see the event \"ended\" or \"start_failed\" of /events for why")]
@@ -90,6 +96,7 @@ impl GatewayError {
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::EndedFirst(_) => (StatusCode::SERVICE_UNAVAILABLE, "ended_first"),
             Self::NotRestored(_) => (StatusCode::SERVICE_UNAVAILABLE, "not_restored"),
+            Self::NotClosed(_) => (StatusCode::SERVICE_UNAVAILABLE, "not_closed"),
             Self::NotSaved(_) => (StatusCode::SERVICE_UNAVAILABLE, "not_saved"),
             Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
         }

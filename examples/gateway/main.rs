@@ -1,9 +1,9 @@
 //! A gateway: webhooks and WebSocket chats as sessions that end by themselves.
 //!
 //! ```text
-//! cargo run --features redb --example gateway              # http://127.0.0.1:8080, prints what to try
-//! cargo run --features redb --example gateway -- my.toml   # settings of your own, laid over gateway.toml
-//! cargo run --features redb --example gateway -- --help
+//! cargo run --all-features --example gateway              # http://127.0.0.1:8080, prints what to try
+//! cargo run --all-features --example gateway -- my.toml   # settings of your own, laid over gateway.toml
+//! cargo run --all-features --example gateway -- --help
 //! ```
 //!
 //! | route | does |
@@ -13,6 +13,7 @@
 //! | `GET /sessions`, `GET /sessions/{key}` | what is live, its limits and the time it has left |
 //! | `DELETE /sessions/{key}` | ends a session, answers with what it leaves |
 //! | `GET /events` | server-sent events: a snapshot, then every event; resumes after `Last-Event-ID` |
+//! | `GET /metrics` | for Prometheus: sessions by state, ends by reason, ages |
 //! | `GET /health` | 200, or 503 while draining |
 
 pub(crate) mod admin;
@@ -28,6 +29,7 @@ pub(crate) mod frame_guard;
 pub(crate) mod hook_session;
 pub(crate) mod hooks;
 pub(crate) mod keys;
+pub(crate) mod metrics;
 pub(crate) mod protocol;
 pub(crate) mod server;
 pub(crate) mod session;

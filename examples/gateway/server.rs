@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use actix_web::dev::{Extensions, ServerHandle};
 use actix_web::{App, HttpServer, middleware, rt, web};
+use metrics_exporter_prometheus::BuildError;
 use session_actors::{ShutdownError, ShutdownReport, StartError};
 
 use super::app::{Gateway, routes};
@@ -21,6 +22,8 @@ pub(crate) enum ServerError {
     Bind { bind: SocketAddr, source: io::Error },
     #[error("cannot start the sessions: {0}")]
     Sessions(#[from] StartError),
+    #[error("cannot measure: {0}")]
+    Metrics(#[from] BuildError),
     #[error("cannot serve: {0}")]
     Serve(#[from] io::Error),
     #[error("the sessions did not drain: {0}")]

@@ -2,6 +2,8 @@
 
 use std::{convert::Infallible, marker::PhantomData, sync::Arc, time::Duration};
 
+use tokio::{sync::oneshot, time::Instant};
+
 use super::{Figures, Memory};
 use crate::{
     event::SessionId,
@@ -26,6 +28,12 @@ impl Ticket {
     pub(crate) fn take_back(&self) -> bool {
         match self.0 {}
     }
+}
+
+/// Nobody waits for it.
+#[expect(dead_code, reason = "nor gives up")]
+pub(crate) trait Waiting<A: Session>: Send + Sync {
+    fn give_up(&self, _: &Arc<Hub<A>>) -> bool;
 }
 
 impl Snapshot {
@@ -66,11 +74,23 @@ impl<A: Session> Keeper<A> {
         match self.0 {}
     }
 
+    pub(crate) fn wait(&self, _: &Arc<impl Waiting<A> + 'static>) {
+        match self.0 {}
+    }
+
     pub(crate) fn owe(&self, _: &Vitals) {
         match self.0 {}
     }
 
     pub(crate) fn close(&self, _: &Arc<Hub<A>>, _: SessionKey) -> Closing {
+        match self.0 {}
+    }
+
+    pub(crate) fn patience(&self, _: Instant) -> Instant {
+        match self.0 {}
+    }
+
+    pub(crate) async fn patiently<T>(&self, _: &mut oneshot::Receiver<T>) -> Option<T> {
         match self.0 {}
     }
 

@@ -17,7 +17,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::sync::mpsc as running;
+use tokio::{sync::mpsc as running, time::Instant};
 
 use crate::{
     event::SessionId,
@@ -66,6 +66,8 @@ impl Ticket {
 /// The store, as its threads use it.
 pub(super) struct Asked {
     pub(super) store: Arc<dyn Store>,
+    /// When the writer had its last answer.
+    answered: Mutex<Option<Instant>>,
     /// Sessions that have ended, though their records could not be removed: as good as gone.
     owed: Mutex<HashSet<(SessionKey, SessionId)>>,
     /// Deadlines may be by another policy than the store knows of: it has to know that with the next change.
@@ -154,7 +156,12 @@ impl Desk {
     /// If a thread cannot be started.
     pub(super) fn open(store: Arc<dyn Store>) -> io::Result<Self> {
         let immediate = store.is_immediate();
-        let asked = Arc::new(Asked { store, owed: Mutex::default(), policy_changes: AtomicBool::new(false) });
+        let asked = Arc::new(Asked {
+            store,
+            answered: Mutex::default(),
+            owed: Mutex::default(),
+            policy_changes: AtomicBool::new(false),
+        });
         if immediate {
             let weak = Arc::downgrade(&asked);
             return Ok(Self { asked: weak, immediate: Some(asked), threads: Mutex::new(None), running: None.into() });
@@ -237,6 +244,11 @@ impl Desk {
         });
     }
 
+    /// When the writer had its last answer: whoever waits in its queue comes nearer with each.
+    pub(super) fn answered(&self) -> Option<Instant> {
+        *self.asked.upgrade()?.answered.lock()
+    }
+
     /// From here on sessions may be saved with deadlines by another policy than the rest has.
     pub(super) fn policy_changes(&self) {
         if let Some(asked) = self.asked.upgrade() {
@@ -278,7 +290,11 @@ fn write(asked: &Asked, writes: &mpsc::Receiver<Write>) {
         let asked_for = changes.len();
         changes.extend_from_slice(&owed);
 
-        match asked.commit(&mut changes) {
+        let committed = asked.commit(&mut changes);
+        if asked_for > 0 {
+            *asked.answered.lock() = Some(Instant::now());
+        }
+        match committed {
             Ok(()) => {
                 asked.paid(&owed);
                 dones.into_iter().for_each(|done| tell(done, Ok(())));

@@ -13,13 +13,16 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{Notify, oneshot};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::{Instant, timeout_at},
+};
 
 use super::{
     Figures, Memory,
     desk::{Asked, Desk, Ticket},
-    loading::Loads,
     persistent::Persistent,
+    waits::Waits,
 };
 use crate::{
     clock::Clock,
@@ -57,7 +60,7 @@ pub(crate) struct Keeper<A: Session> {
     state: fn(&A) -> Result<State, StoreError>,
     restore: fn(&mut A, &State) -> Result<(), String>,
     timeout: Duration,
-    pub(super) loads: Loads<A>,
+    pub(super) waits: Waits<A>,
     /// The end of the ids that are reserved.
     ids: AtomicU64,
     reserving: AtomicBool,
@@ -81,7 +84,7 @@ impl<A: Session> Keeper<A> {
             state: |act| State::of(&act.state()),
             restore: |act, state| state.read().map(|state| act.restore(state)),
             timeout,
-            loads: Loads::default(),
+            waits: Waits::default(),
             ids: AtomicU64::new(0),
             reserving: AtomicBool::new(false),
             news: Arc::default(),
@@ -92,6 +95,28 @@ impl<A: Session> Keeper<A> {
 
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    /// Until when an answer of the writer's is waited for that was asked for at this instant. Where many ask at once, the
+    /// last of them are not given up on while the store works for the others.
+    pub(crate) fn patience(&self, asked: Instant) -> Instant {
+        self.desk.answered().map_or(asked, |answered| answered.max(asked)) + self.timeout
+    }
+
+    /// Waits for an answer of the writer's. `None` if there is none in time.
+    pub(crate) async fn patiently<T>(&self, answered: &mut oneshot::Receiver<T>) -> Option<T> {
+        let asked = Instant::now();
+        let mut until = self.patience(asked);
+        loop {
+            if let Ok(answer) = timeout_at(until, &mut *answered).await {
+                return answer.ok();
+            }
+            let longer = self.patience(asked);
+            if longer <= until {
+                return None;
+            }
+            until = longer;
+        }
     }
 
     // ---- one session ---------------------------------------------------------------------------

@@ -1,14 +1,11 @@
 //! A start whose key may be in the store: it is asked first, then the start goes to its host.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Weak},
-};
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
 
-use super::{Figures, Keeper, Memory, Remembered, Snapshot};
+use super::{Figures, Keeper, Memory, Remembered, Snapshot, waits::Waiting};
 use crate::{
     clock::Clock,
     error::Unserved,
@@ -23,45 +20,24 @@ use crate::{
 };
 
 /// A start that waits for the store; whoever comes first takes it.
-type Slot<A> = Mutex<Option<Box<Start<A>>>>;
+struct Loading<A: Session>(Mutex<Option<Box<Start<A>>>>);
 
-/// The starts that wait, in the order in which they give up.
-pub(super) struct Loads<A: Session> {
-    waiting: Mutex<VecDeque<(Instant, Weak<Slot<A>>)>>,
-    /// Tells whoever watches their time that there is a first one.
-    pub(super) begin: Arc<Notify>,
-}
+impl<A: Session> Loading<A> {
+    fn is_over(&self) -> bool {
+        self.0.lock().is_none()
+    }
 
-impl<A: Session> Default for Loads<A> {
-    fn default() -> Self {
-        Self { waiting: Mutex::default(), begin: Arc::default() }
+    fn take(&self) -> Option<Box<Start<A>>> {
+        self.0.lock().take()
     }
 }
 
-impl<A: Session> Loads<A> {
-    fn add(&self, until: Instant, slot: &Arc<Slot<A>>) {
-        let mut waiting = self.waiting.lock();
-        while waiting.front().is_some_and(|(_, slot)| slot.strong_count() == 0) {
-            waiting.pop_front();
+impl<A: Session> Waiting<A> for Loading<A> {
+    fn give_up(&self, hub: &Arc<Hub<A>>) -> bool {
+        if let Some(start) = self.take() {
+            hub.not_restored(*start);
         }
-        waiting.push_back((until, Arc::downgrade(slot)));
-        if waiting.len() == 1 {
-            self.begin.notify_one();
-        }
-    }
-
-    /// When the first gives up.
-    pub(super) fn next(&self) -> Option<Instant> {
-        self.waiting.lock().front().map(|(until, _)| *until)
-    }
-
-    /// Those whose time is over.
-    pub(super) fn overdue(&self, now: Instant) -> Vec<Start<A>> {
-        let mut waiting = self.waiting.lock();
-        let over = waiting.iter().take_while(|(until, _)| *until <= now).count();
-        let over: Vec<_> = waiting.drain(..over).collect();
-        drop(waiting);
-        over.into_iter().filter_map(|(_, slot)| Some(*slot.upgrade()?.lock().take()?)).collect()
+        false
     }
 }
 
@@ -69,31 +45,30 @@ impl<A: Session> Keeper<A> {
     /// Asks the store for the start's key, then sends it to its host, or tells whoever waits why not.
     pub(crate) fn load(&self, hub: &Arc<Hub<A>>, mut start: Box<Start<A>>) {
         let Some(key) = start.key().cloned() else { return };
-        let slot: Arc<Slot<A>> = Arc::new(Mutex::new(Some(start)));
-        self.loads.add(Instant::now() + self.timeout(), &slot);
+        let loading = Arc::new(Loading(Mutex::new(Some(start))));
+        self.wait(&loading);
         let hub = Arc::clone(hub);
         self.desk.read(move |asked| {
             // It has given up: those who still wait come first.
-            if slot.lock().is_none() {
-                return;
-            }
-            let loaded = asked.load(&key);
-            // Not in the condition: its lock would be held for all of what follows.
-            let start = slot.lock().take();
-            if let Some(start) = start {
-                hub.loaded(start, &key, loaded);
+            if !loading.is_over() {
+                let loaded = asked.load(&key);
+                hub.loaded(loading, &key, loaded);
             }
         });
     }
 
-    /// Gives up on starts that have waited too long.
-    pub(super) fn give_up(&self, hub: &Hub<A>, now: Instant) {
-        for mut start in self.loads.overdue(now) {
-            let error = format!("it has not answered for {}", humantime::format_duration(self.timeout()));
-            if let Some((key, id)) = start.identity() {
-                hub.store_failed(&key, id, StoreTask::Load, &error);
+    /// Watches its time.
+    pub(crate) fn wait(&self, waiting: &Arc<impl Waiting<A> + 'static>) {
+        let waiting: Weak<_> = Arc::downgrade(waiting);
+        self.waits.add(Instant::now() + self.timeout(), waiting);
+    }
+
+    /// Gives up on what has waited too long.
+    pub(super) fn give_up(&self, hub: &Arc<Hub<A>>, now: Instant) {
+        for waiting in self.waits.overdue(now) {
+            if waiting.give_up(hub) {
+                self.waits.add(now + self.timeout(), Arc::downgrade(&waiting));
             }
-            start.fail(Unserved::NotRestored { error });
         }
     }
 }
@@ -101,17 +76,15 @@ impl<A: Session> Keeper<A> {
 impl<A: Session> Hub<A> {
     fn loaded(
         self: &Arc<Self>,
-        mut start: Box<Start<A>>,
+        loading: Arc<Loading<A>>,
         key: &SessionKey,
         loaded: Result<Option<Record>, StoreError>,
     ) {
         let record = match loaded {
             Ok(Some(record)) => record,
-            Ok(None) => {
-                start.remember(Remembered::Nothing);
-                return Self::dispatch(self, start);
-            }
+            Ok(None) => return self.remembered(&loading, Remembered::Nothing),
             Err(error) => {
+                let Some(mut start) = loading.take() else { return };
                 if let Some((key, id)) = start.identity() {
                     self.load_failed(&key, id, &error);
                 }
@@ -122,17 +95,35 @@ impl<A: Session> Hub<A> {
         let session = record.session;
         let memory = memory(&self.clock, now, record);
         let Some(ended) = self.ended_meanwhile(key, &memory.figures, now) else {
-            start.remember(Remembered::Something(Box::new(memory)));
-            return Self::dispatch(self, start);
+            return self.remembered(&loading, Remembered::Something(Box::new(memory)));
         };
         // Its time came while it was in the store, and nobody has noticed yet: it ends, and a new one begins.
         self.remove_ended(key, session, ended, move |hub, outcome| match outcome {
-            Ok(_) => {
-                start.remember(Remembered::Nothing);
-                Self::dispatch(hub, start);
+            Ok(_) => hub.remembered(&loading, Remembered::Nothing),
+            Err(error) => {
+                if let Some(start) = loading.take() {
+                    start.fail(Unserved::NotRestored { error });
+                }
             }
-            Err(error) => start.fail(Unserved::NotRestored { error }),
         });
+    }
+
+    /// The store has answered: if it still waits for that, it goes to its host.
+    fn remembered(self: &Arc<Self>, loading: &Loading<A>, remembered: Remembered) {
+        if let Some(mut start) = loading.take() {
+            start.remember(remembered);
+            Self::dispatch(self, start);
+        }
+    }
+
+    /// A start that has waited too long.
+    pub(super) fn not_restored(&self, mut start: Start<A>) {
+        let Some(keeper) = &self.keeper else { return };
+        let error = format!("it has not answered for {}", humantime::format_duration(keeper.timeout()));
+        if let Some((key, id)) = start.identity() {
+            self.store_failed(&key, id, StoreTask::Load, &error);
+        }
+        start.fail(Unserved::NotRestored { error });
     }
 
     /// Tells that a session's time came while it was in the store, once its record is removed.

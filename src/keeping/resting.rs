@@ -2,19 +2,24 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep, timeout_at},
+};
 
 use super::{
     Keeper, Memory, keeper,
     loading::{ended, memory},
+    waits::Waiting,
 };
 use crate::{
+    error::CloseError,
     event::{EndReason, Ended, SessionId, StoreTask},
     key::SessionKey,
     limits::EffectiveLimits,
     registry::{Closing, hub::Hub},
     session::Session,
-    store::{Change, Record},
+    store::{Change, Record, StoreError},
 };
 
 /// Between two looks at a key that is on its way from one place to the other.
@@ -30,8 +35,10 @@ pub(super) enum Looked {
     /// There is none, or it goes on.
     Rests,
     Ended(Ended),
+    /// Its record cannot be read and goes out of the way, which was told.
+    Unreadable,
     /// The store could not do what it was asked, which was told.
-    Failed,
+    Failed(String),
 }
 
 impl<A: Session> Hub<A> {
@@ -47,9 +54,10 @@ impl<A: Session> Hub<A> {
         if !self.directory.seal(key) {
             return done(Looked::Elsewhere);
         }
-        let sealed = Sealed { hub: Some(Arc::clone(self)), key: key.clone() };
+        let sealed = Arc::new(Sealed { hub: Arc::clone(self), key: key.clone() });
+        keeper.wait(&sealed);
         keeper.desk.read(move |asked| {
-            let Some(hub) = sealed.hub.clone() else { return };
+            let hub = Arc::clone(&sealed.hub);
             let key = sealed.key.clone();
             let record = match asked.load(&key) {
                 Ok(Some(record)) => record,
@@ -61,7 +69,8 @@ impl<A: Session> Hub<A> {
                     // Whose it was is not known.
                     hub.load_failed(&key, SessionId::new(0), &error);
                     drop(sealed);
-                    return done(Looked::Failed);
+                    let unreadable = matches!(error, StoreError::Undecodable { .. });
+                    return done(if unreadable { Looked::Unreadable } else { Looked::Failed(error.to_string()) });
                 }
             };
             let now = hub.clock.now();
@@ -74,7 +83,7 @@ impl<A: Session> Hub<A> {
             if let Some(ended) = over {
                 return hub.remove_ended(&key, session, ended, move |_, outcome| {
                     drop(sealed);
-                    done(outcome.map_or(Looked::Failed, Looked::Ended));
+                    done(outcome.map_or_else(Looked::Failed, Looked::Ended));
                 });
             }
             let record = hub.with_its_deadline(&key, memory);
@@ -87,8 +96,9 @@ impl<A: Session> Hub<A> {
                 let looked = match outcome {
                     Ok(()) => Looked::Rests,
                     Err(error) => {
-                        whose.store_failed(&key, session, StoreTask::Save, &error.to_string());
-                        Looked::Failed
+                        let error = error.to_string();
+                        whose.store_failed(&key, session, StoreTask::Save, &error);
+                        Looked::Failed(error)
                     }
                 };
                 drop(sealed);
@@ -119,15 +129,24 @@ impl<A: Session> Hub<A> {
 
 /// A key that opens for nobody; dropping it lets through who has come meanwhile.
 struct Sealed<A: Session> {
-    hub: Option<Arc<Hub<A>>>,
+    hub: Arc<Hub<A>>,
     key: SessionKey,
+}
+
+impl<A: Session> Waiting<A> for Sealed<A> {
+    /// It stays as it is until the store has answered; who waits there gives up.
+    fn give_up(&self, hub: &Arc<Hub<A>>) -> bool {
+        if let Some((route, start)) = hub.directory.turn_away(&self.key) {
+            hub.not_restored(*start);
+            drop(route);
+        }
+        true
+    }
 }
 
 impl<A: Session> Drop for Sealed<A> {
     fn drop(&mut self) {
-        if let Some(hub) = self.hub.take() {
-            hub.unseal(&self.key);
-        }
+        self.hub.unseal(&self.key);
     }
 }
 
@@ -137,28 +156,37 @@ impl<A: Session> Keeper<A> {
         let (tell, told) = oneshot::channel();
         let mut first = Some(Step::begin(hub, &key));
         let this = Arc::clone(hub);
-        let gives_up = Instant::now() + self.timeout();
+        let timeout = self.timeout();
+        let gives_up = Instant::now() + timeout;
         let close = async move {
-            loop {
+            let mut error = format!("it has not answered for {}", humantime::format_duration(timeout));
+            let closed = loop {
                 let step = first.take().unwrap_or_else(|| Step::begin(&this, &key));
                 match step {
                     // An error: it has left memory meanwhile, for the store.
                     Step::InMemory(ended) => {
                         if let Ok(ended) = ended.await {
-                            return drop(tell.send(ended));
+                            break Ok(ended);
                         }
                     }
-                    Step::InStore(looked) => match looked.await {
-                        Ok(Looked::Ended(ended)) => return drop(tell.send(ended)),
-                        Ok(Looked::Elsewhere) => tokio::time::sleep(ON_ITS_WAY).await,
-                        Ok(Looked::Failed) if Instant::now() < gives_up => tokio::time::sleep(FAILED).await,
-                        // Dropping the sender says that there is none to end, or that it cannot be had.
-                        Ok(Looked::Rests | Looked::Failed) | Err(_) => return,
+                    Step::InStore(looked) => match timeout_at(gives_up, looked).await {
+                        Ok(Ok(Looked::Ended(ended))) => break Ok(ended),
+                        Ok(Ok(Looked::Rests | Looked::Unreadable)) => break Err(CloseError::NotFound),
+                        Ok(Ok(Looked::Elsewhere)) if Instant::now() < gives_up => sleep(ON_ITS_WAY).await,
+                        Ok(Ok(Looked::Failed(why))) if Instant::now() < gives_up => {
+                            error = why;
+                            sleep(FAILED).await;
+                        }
+                        Ok(Ok(Looked::Failed(error))) => break Err(CloseError::Store { error }),
+                        // The desk is closed: all that there was has ended.
+                        Ok(Err(_)) => break Err(CloseError::NotFound),
+                        Ok(Ok(Looked::Elsewhere)) | Err(_) => break Err(CloseError::Store { error }),
                     },
                 }
-            }
+            };
+            drop(tell.send(closed));
         };
-        if hub.home.spawn(close) { Closing::new(Some(told)) } else { Closing::new(None) }
+        if hub.spawn(close) { Closing::watched(told) } else { Closing::failed(CloseError::NoHost) }
     }
 }
 

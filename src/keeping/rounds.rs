@@ -22,7 +22,7 @@ use crate::{
     policy::Mode,
     registry::hub::Hub,
     session::{Session, panics::quietly, wishes::Wishes},
-    store::{Change, StoreError},
+    store::{Change, Deadline, StoreError},
 };
 
 /// Sessions looked at together.
@@ -32,33 +32,67 @@ const PAGES: usize = 16;
 /// After something went wrong, and for sessions that are in memory though the store thinks that they are due.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Until the registry is shut down. While it does, nothing is ended here any more, but starts still give up.
-pub(crate) async fn run<A: Session>(hub: Weak<Hub<A>>) {
-    let told = |hub: Arc<Hub<A>>| {
-        let keeper = hub.keeper.as_ref()?;
-        Some((Arc::clone(&keeper.news), Arc::clone(&keeper.loads.begin)))
-    };
-    let Some((news, loads)) = hub.upgrade().and_then(told) else { return };
-    let mut next = Some(Instant::now());
-    let mut reindexing = None;
-    loop {
-        let gives_up = {
-            let Some(hub) = hub.upgrade().filter(|hub| !hub.shutdown.is_complete()) else { return };
-            let Some(keeper) = &hub.keeper else { return };
-            keeper.loads.next()
-        };
-        tokio::select! {
-            () = until([next, gives_up].into_iter().flatten().min()) => {}
-            () = loads.notified() => {}
-            () = news.notified() => next = Some(Instant::now()),
+/// Makes them, on the first arbiter that is there, until the registry is shut down.
+pub(crate) fn begin<A: Session>(hub: &Arc<Hub<A>>) {
+    begin_on(hub, 0);
+}
+
+fn begin_on<A: Session>(hub: &Arc<Hub<A>>, arbiter: usize) {
+    let Some(whose) = hub.arbiters.get(arbiter) else { return };
+    let rounds = Rounds { hub: Arc::downgrade(hub), arbiter };
+    whose.spawn(async move { rounds.run().await });
+}
+
+/// Dropped with its arbiter, or because there is none, it goes on on the next.
+struct Rounds<A: Session> {
+    hub: Weak<Hub<A>>,
+    arbiter: usize,
+}
+
+impl<A: Session> Drop for Rounds<A> {
+    fn drop(&mut self) {
+        let Some(hub) = self.hub() else { return };
+        if let Some(keeper) = &hub.keeper {
+            // It may have been on its way through the records.
+            keeper.reindex.store(true, Ordering::Relaxed);
         }
-        let Some(hub) = hub.upgrade().filter(|hub| !hub.shutdown.is_complete()) else { return };
-        let Some(keeper) = &hub.keeper else { return };
-        let now = Instant::now();
-        keeper.give_up(&hub, now);
-        if next.is_some_and(|next| next <= now) {
-            let looks_at = if hub.shutdown.begun() { None } else { hub.go_around(&mut reindexing).await };
-            next = looks_at.map(|at| hub.clock.instant(at));
+        begin_on(&hub, self.arbiter + 1);
+    }
+}
+
+impl<A: Session> Rounds<A> {
+    fn hub(&self) -> Option<Arc<Hub<A>>> {
+        self.hub.upgrade().filter(|hub| !hub.shutdown.is_complete())
+    }
+
+    /// While the registry shuts down nothing is ended here any more, but who waits still gives up.
+    async fn run(&self) {
+        let told = |hub: Arc<Hub<A>>| {
+            let keeper = hub.keeper.as_ref()?;
+            Some((Arc::clone(&keeper.news), Arc::clone(&keeper.waits.begin)))
+        };
+        let Some((news, waits)) = self.hub().and_then(told) else { return };
+        let mut next = Some(Instant::now());
+        let mut reindexing = None;
+        loop {
+            let gives_up = {
+                let Some(hub) = self.hub() else { return };
+                let Some(keeper) = &hub.keeper else { return };
+                keeper.waits.next()
+            };
+            tokio::select! {
+                () = until([next, gives_up].into_iter().flatten().min()) => {}
+                () = waits.notified() => {}
+                () = news.notified() => next = Some(Instant::now()),
+            }
+            let Some(hub) = self.hub() else { return };
+            let Some(keeper) = &hub.keeper else { return };
+            let now = Instant::now();
+            keeper.give_up(&hub, now);
+            if next.is_some_and(|next| next <= now) {
+                let looks_at = if hub.shutdown.begun() { None } else { hub.go_around(&mut reindexing).await };
+                next = looks_at.map(|at| hub.clock.instant(at));
+            }
         }
     }
 }
@@ -85,15 +119,15 @@ enum Pace {
 }
 
 impl<A: Session> Hub<A> {
-    /// Makes rounds; starts give up meanwhile.
+    /// Makes rounds; who waits gives up meanwhile.
     async fn go_around(self: &Arc<Self>, reindexing: &mut Option<Reindexing>) -> Option<Moment> {
         let keeper = self.keeper.as_ref()?;
         let mut rounds = pin!(self.make_rounds(reindexing));
         loop {
             tokio::select! {
                 looks_at = &mut rounds => return looks_at,
-                () = until(keeper.loads.next()) => keeper.give_up(self, Instant::now()),
-                () = keeper.loads.begin.notified() => {}
+                () = until(keeper.waits.next()) => keeper.give_up(self, Instant::now()),
+                () = keeper.waits.begin.notified() => {}
             }
         }
     }
@@ -133,23 +167,20 @@ impl<A: Session> Hub<A> {
     /// `None` if the store failed; otherwise when the next is due.
     async fn end_due(self: &Arc<Self>) -> Option<Option<Moment>> {
         let keeper = self.keeper.as_ref()?;
-        // Looked at, once. Those that the index has first all the same are in memory, failed, or owed.
+        // Looked at, once. Those that the index has first all the same are in memory, unreadable, failed, or owed.
         let mut seen = HashSet::new();
         loop {
-            let until = self.clock.wall(self.clock.now());
-            let limit = SLICE + seen.len();
-            let due = keeper.ask(move |asked| asked.call(|store| store.due(until, limit))).await;
-            let due = self.heard(due)?;
+            let due = self.due(Duration::ZERO, SLICE + seen.len()).await?;
             let still_due = !due.is_empty();
             let new: Vec<_> = due.into_iter().map(|due| due.key).filter(|key| !seen.contains(key)).collect();
             if new.is_empty() {
                 if still_due {
-                    return Some(self.clock.now().checked_add(AGAIN));
+                    return self.due_after(&seen).await.map(Some);
                 }
                 break;
             }
             let looked = self.look_at(new).await?;
-            if looked.iter().all(|(_, looked)| matches!(looked, Looked::Failed)) {
+            if looked.iter().all(|(_, looked)| matches!(looked, Looked::Failed(_))) {
                 return None;
             }
             for (key, looked) in looked {
@@ -166,6 +197,21 @@ impl<A: Session> Hub<A> {
         }
         let next = keeper.ask(|asked| asked.call(|store| store.next_deadline())).await;
         Some(self.heard(next)?.map(|at| self.clock.of_wall(at)))
+    }
+
+    /// When the first is due that is none of these, which are looked at again after a while.
+    async fn due_after(self: &Arc<Self>, seen: &HashSet<SessionKey>) -> Option<Moment> {
+        let again = self.clock.now().checked_add(AGAIN)?;
+        let soon = self.due(AGAIN, seen.len() + 1).await?;
+        let next = soon.into_iter().find(|due| !seen.contains(&due.key));
+        Some(next.map_or(again, |due| self.clock.of_wall(due.at).min(again)))
+    }
+
+    /// What is due by then, from now on.
+    async fn due(&self, within: Duration, limit: usize) -> Option<Vec<Deadline>> {
+        let until = self.clock.wall(self.clock.now()) + within;
+        let due = self.keeper.as_ref()?.ask(move |asked| asked.call(|store| store.due(until, limit))).await;
+        self.heard(due)
     }
 
     /// Looks at more of the records, because their deadlines may be others now, and sees to it in the end that all are
@@ -195,8 +241,8 @@ impl<A: Session> Hub<A> {
         for (key, looked) in self.look_at(keys).await? {
             match looked {
                 Looked::Elsewhere => reindexing.unsettled.push(key),
-                Looked::Failed => return None,
-                Looked::Rests | Looked::Ended(_) => {}
+                Looked::Failed(_) => return None,
+                Looked::Rests | Looked::Unreadable | Looked::Ended(_) => {}
             }
         }
         reindexing.after = Some(last);
@@ -256,7 +302,7 @@ impl<A: Session> Hub<A> {
             .map(|key| {
                 let (tell, told) = oneshot::channel();
                 self.look(&key, None, move |looked| drop(tell.send(looked)));
-                async move { (key, told.await.unwrap_or(Looked::Failed)) }
+                async move { (key, told.await.unwrap_or_else(|_| Looked::Failed(String::new()))) }
             })
             .collect();
         tokio::time::timeout(timeout, looks.collect()).await.ok()

@@ -148,7 +148,9 @@ impl<A: Session> RegistryBuilder<A> {
                 (HostLink::new(sender), mailbox)
             })
             .unzip();
-        let hub = Arc::new(Hub::new(rules, factory, links, current, mailbox_capacity, event_history, keeper));
+        let mut arbiters = vec![current];
+        arbiters.extend_from_slice(&handles);
+        let hub = Arc::new(Hub::new(rules, factory, links, arbiters, mailbox_capacity, event_history, keeper));
         if let Some(first) = first_id {
             hub.next_id.store(first, Ordering::Relaxed);
         }
@@ -162,7 +164,7 @@ impl<A: Session> RegistryBuilder<A> {
         }
         #[cfg(feature = "store")]
         if hub.keeper.is_some() {
-            hub.home.spawn(rounds::run(Arc::downgrade(&hub)));
+            rounds::begin(&hub);
         }
         Ok(SessionRegistry::from_handle(handle))
     }

@@ -61,8 +61,8 @@ pub(crate) struct Hub<A: Session> {
     pub(crate) eviction: Eviction,
     pub(crate) shutdown: ShutdownState,
     pub(crate) hosts: Vec<HostLink<A>>,
-    /// Where the registry was started; nothing of the registry's ever stops it.
-    pub(crate) home: ArbiterHandle,
+    /// Where the registry was started, which nothing of the registry's ever stops; then those of its hosts.
+    pub(crate) arbiters: Vec<ArbiterHandle>,
     pub(crate) refused: AtomicU64,
     rules: RwLock<Arc<Rules>>,
     pub(super) factory: Box<dyn Fn(&SessionKey) -> A + Send + Sync>,
@@ -92,7 +92,7 @@ impl<A: Session> Hub<A> {
         rules: Rules,
         factory: Box<dyn Fn(&SessionKey) -> A + Send + Sync>,
         hosts: Vec<HostLink<A>>,
-        home: ArbiterHandle,
+        arbiters: Vec<ArbiterHandle>,
         mailbox_capacity: usize,
         event_history: usize,
         keeper: Option<Keeper<A>>,
@@ -105,7 +105,7 @@ impl<A: Session> Hub<A> {
             eviction: Eviction::default(),
             shutdown: ShutdownState::default(),
             hosts,
-            home,
+            arbiters,
             refused: AtomicU64::new(0),
             rules: RwLock::new(Arc::new(rules)),
             factory,
@@ -127,6 +127,23 @@ impl<A: Session> Hub<A> {
 
     pub(crate) fn handle(&self) -> WeakSessionRegistry<A> {
         WeakSessionRegistry::new(self.handle.get().cloned().unwrap_or_default())
+    }
+
+    // ---- arbiters ------------------------------------------------------------------------------
+
+    /// Runs something of the registry's own on the first arbiter that is there. False if none is.
+    pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> bool {
+        // One that is gone gives back nothing that it was given.
+        let future = Arc::new(Mutex::new(Some(future)));
+        self.arbiters.iter().any(|arbiter| {
+            let future = Arc::clone(&future);
+            arbiter.spawn_fn(move || {
+                let future = future.lock().take();
+                if let Some(future) = future {
+                    actix::spawn(future);
+                }
+            })
+        })
     }
 
     // ---- the policy ---------------------------------------------------------------------------

@@ -210,6 +210,10 @@ impl<A: Session> SessionRegistry<A> {
     /// Ends the session of `key` as [`EndReason::Closed`](crate::EndReason::Closed): it leaves the
     /// directory and drains. Takes effect at the call; the returned future tells when it has ended.
     /// A session that drains already keeps its reason, and is waited for.
+    ///
+    /// # Errors
+    ///
+    /// The future's: [`CloseError`](crate::CloseError).
     pub fn close(&self, key: impl IntoKey) -> Closing {
         let hub = self.hub();
         if let Some(keeper) = &hub.keeper {
@@ -285,7 +289,7 @@ impl<A: Session> SessionRegistry<A> {
             }
         };
         // Not on an arbiter of the registry's own, which a shutdown stops before the feed has come to its end.
-        if self.hub().home.spawn(feed) { Ok(()) } else { Err(OpenError::NoHost) }
+        if self.hub().spawn(feed) { Ok(()) } else { Err(OpenError::NoHost) }
     }
 
     // ---- rule ---------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     future::Future,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -169,7 +169,7 @@ impl Shutdown {
                     done
                 };
                 let on_time = match at_last {
-                    Some(at) => timeout_at(at, stopped).await.is_ok(),
+                    Some(at) => is_on_time(&hub, at, stopped).await,
                     None => stopped.await,
                 };
                 let progress = hub.shutdown.progress.lock();
@@ -186,8 +186,10 @@ impl Shutdown {
                     },
                 };
                 drop(progress);
-                if on_time {
+                if on_time && report.unsaved == 0 {
                     tracing::info!(?report, "session registry is shut down");
+                } else if on_time {
+                    tracing::error!(?report, "session registry is shut down, and could not save all sessions");
                 } else {
                     tracing::warn!(
                         ?report,
@@ -196,6 +198,21 @@ impl Shutdown {
                 }
                 Ok(report)
             }),
+        }
+    }
+}
+
+/// Whether it has stopped in time, which is longer while a store still saves sessions.
+async fn is_on_time<A: Session>(hub: &Hub<A>, mut at: Instant, stopped: impl Future<Output = bool>) -> bool {
+    let mut stopped = pin!(stopped);
+    loop {
+        if timeout_at(at, &mut stopped).await.is_ok() {
+            return true;
+        }
+        let longer = hub.keeper.as_ref().map(|keeper| keeper.patience(at - keeper.timeout()));
+        match longer {
+            Some(longer) if longer > at => at = longer,
+            _ => return false,
         }
     }
 }

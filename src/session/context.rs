@@ -16,7 +16,7 @@ use super::{
     items::{Staged, Work},
     lifecycle::Lifecycle,
     replies::Replies,
-    saving::Saving,
+    saved::Saving,
     traits::Session,
     vitals::Vitals,
 };
@@ -248,6 +248,8 @@ impl<A: Session> SessionContext<A> {
             Ok(ruling) => {
                 self.extras().own_limits = Some(own);
                 self.adopt(ruling);
+                // The store has them: nothing that would have to be saved.
+                self.limits_changed = false;
             }
             Err(error) => {
                 tracing::warn!(key = %self.vitals.key(), %error, "the limits that the session had set itself are dropped");

@@ -14,6 +14,7 @@ use super::{
     held::Held,
     panics::{drop_quietly, panic_message},
     parting::{Fate, Parting, Pending},
+    saved::{Recorded, Saving},
     saving::NO_ANSWER,
     span::SessionSpan,
     task::Body,
@@ -41,12 +42,12 @@ pub(super) enum Store {
     Save {
         snapshot: Snapshot,
         figures: Figures,
-        before: bool,
+        before: Recorded,
     },
     /// There is no state that could be saved.
     Lost {
         error: String,
-        before: bool,
+        before: Recorded,
     },
 }
 
@@ -57,7 +58,7 @@ impl Farewell {
 
     /// Before the last hooks: what they do is not kept.
     pub(super) fn of<A: Session>(body: &mut Body<A>, end: &End) -> Self {
-        let before = body.saving().is_some_and(|saving| saving.stored);
+        let before = body.saving().map(Saving::record).unwrap_or_default();
         let at_work = body.is_at_work();
         let saving = body.ctx.extras.as_mut().and_then(|extras| extras.saving.as_mut());
         let held = saving.map(|saving| saving.take_held()).unwrap_or_default();
@@ -65,7 +66,7 @@ impl Farewell {
             Store::Current
         } else if matches!(end.reason, EndReason::Shutdown | EndReason::Aborted) {
             Self::last_state(body, before, at_work)
-        } else if before {
+        } else if before.is_possible() {
             Store::Forget
         } else {
             Store::Nothing
@@ -73,7 +74,7 @@ impl Farewell {
         Self { store, held }
     }
 
-    fn last_state<A: Session>(body: &Body<A>, before: bool, at_work: bool) -> Store {
+    fn last_state<A: Session>(body: &Body<A>, before: Recorded, at_work: bool) -> Store {
         let hub = body.ctx.hub();
         let Some(keeper) = &hub.keeper else { return Store::Nothing };
         let taken = catch_unwind(AssertUnwindSafe(|| keeper.snapshot(&body.act)))
@@ -93,7 +94,7 @@ impl Store {
     pub(super) fn settle<A: Session>(self, parting: Parting<A>, span: SessionSpan, held: Vec<Held>) {
         let (put, before) = match self {
             Self::Save { snapshot, figures, before } => (Some((snapshot, figures)), before),
-            Self::Forget => (None, true),
+            Self::Forget => (None, Recorded::default()),
             Self::Nothing | Self::Current | Self::Lost { .. } => {
                 let fate = match self {
                     Self::Current => Fate::Saved,
@@ -112,13 +113,13 @@ impl Store {
         let fate = move |outcome: Result<(), String>| match outcome {
             Ok(()) if saves => Fate::Saved,
             Ok(()) => Fate::Removed,
-            Err(error) if saves => Fate::Lost { error, before },
+            Err(error) if saves => Fate::Lost { error, before: before.clone() },
             Err(error) => Fate::Remains { error },
         };
         let (hub, vitals) = (Arc::clone(&parting.hub), Arc::clone(&parting.vitals));
         let Some(keeper) = &hub.keeper else { return parting.conclude(Some(&span), Fate::Removed) };
         let (aborted, why) = (parting.end.aborted, parting.end.unserved());
-        let pending = Pending::new(parting, fate(Err(NO_ANSWER.to_owned())));
+        let pending = Arc::new(Pending::new(parting, fate(Err(NO_ANSWER.to_owned()))));
         let tell = |done: Done| match put {
             Some((snapshot, figures)) => keeper.save(&hub, &vitals, snapshot, figures, done),
             None => keeper.forget(&vitals, done),
@@ -126,20 +127,21 @@ impl Store {
         if aborted {
             // There is no runtime any more: whoever hears the answer concludes.
             because(why, || drop(drop_quietly(held)));
+            keeper.wait(&pending);
             tell(Box::new(move |outcome| pending.heard(None, fate(outcome))));
             return;
         }
         let (answer, mut answered) = oneshot::channel();
         let ticket = tell(Box::new(move |outcome| drop(answer.send(outcome))));
-        let timeout = keeper.timeout();
+        let hub = Arc::clone(&hub);
         actix::spawn(async move {
-            let mut answer = tokio::time::timeout(timeout, &mut answered).await.ok();
+            let Some(keeper) = &hub.keeper else { return };
+            let mut answer = keeper.patiently(&mut answered).await;
             // What is told as not saved must not be there after all: it is taken back, or, if it is being made, waited
             // for once more.
             if answer.is_none() && saves && !ticket.take_back() {
-                answer = tokio::time::timeout(timeout, answered).await.ok();
+                answer = keeper.patiently(&mut answered).await;
             }
-            let answer = answer.and_then(Result::ok);
             let outcome = answer.unwrap_or_else(|| Err(NO_ANSWER.to_owned()));
             let told = match &outcome {
                 Ok(()) => Ok(()),

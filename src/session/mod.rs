@@ -33,6 +33,7 @@ pub(crate) mod parcel;
 mod parting;
 mod replies;
 mod running;
+mod saved;
 mod saving;
 pub(crate) mod span;
 pub(crate) mod task;

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tracing::field::display;
 
 use super::{
@@ -12,6 +13,7 @@ use super::{
     ending::End,
     panics::{drop_quietly, quietly},
     parcel::Parcel,
+    saved::Recorded,
     span::SessionSpan,
     traits::Session,
     vitals::Vitals,
@@ -19,6 +21,7 @@ use super::{
 use crate::{
     capacity::Permit,
     event::{EndReason, Ended, StoreTask},
+    keeping::Waiting,
     moment::Moment,
     registry::hub::Hub,
 };
@@ -38,14 +41,13 @@ pub(super) struct Parting<A: Session> {
 }
 
 /// What has become of its record.
-#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     /// There is none any more.
     Removed,
     /// The store has it.
     Saved,
-    /// It could not be saved; `before`: the store has an earlier state of it.
-    Lost { error: String, before: bool },
+    /// It could not be saved; `before`: whether the store has an earlier state of it.
+    Lost { error: String, before: Recorded },
     /// It could not be removed.
     Remains { error: String },
 }
@@ -60,7 +62,7 @@ impl<A: Session> Parting<A> {
             Fate::Lost { error, before } => {
                 hub.store_failed(vitals.key(), vitals.id(), StoreTask::Save, &error);
                 hub.shutdown.note_unsaved();
-                before
+                before.is_certain()
             }
             Fate::Remains { error } => {
                 hub.store_failed(vitals.key(), vitals.id(), StoreTask::Remove, &error);
@@ -120,26 +122,42 @@ fn log(span: Option<&SessionSpan>, vitals: &Vitals, ended: &Ended, goes_on: bool
     }
 }
 
-/// Concludes when it is told what the store says, or dropped without that: its thread goes away.
-pub(super) struct Pending<A: Session>(Option<(Parting<A>, Fate)>);
+/// Concludes when it is told what the store says, when it has waited for that too long, or dropped without it: its thread
+/// goes away.
+pub(super) struct Pending<A: Session>(Mutex<Option<(Parting<A>, Fate)>>);
 
 impl<A: Session> Pending<A> {
     /// `unheard`: what holds if there is no answer.
     pub(super) fn new(parting: Parting<A>, unheard: Fate) -> Self {
-        Self(Some((parting, unheard)))
+        Self(Mutex::new(Some((parting, unheard))))
     }
 
-    pub(super) fn heard(mut self, span: Option<&SessionSpan>, kept: Fate) {
-        if let Some((parting, _)) = self.0.take() {
+    pub(super) fn heard(&self, span: Option<&SessionSpan>, kept: Fate) {
+        if let Some((parting, _)) = self.take() {
             parting.conclude(span, kept);
         }
+    }
+
+    fn unheard(&self) {
+        if let Some((parting, kept)) = self.take() {
+            parting.conclude(None, kept);
+        }
+    }
+
+    fn take(&self) -> Option<(Parting<A>, Fate)> {
+        self.0.lock().take()
+    }
+}
+
+impl<A: Session> Waiting<A> for Pending<A> {
+    fn give_up(&self, _: &Arc<Hub<A>>) -> bool {
+        self.unheard();
+        false
     }
 }
 
 impl<A: Session> Drop for Pending<A> {
     fn drop(&mut self) {
-        if let Some((parting, kept)) = self.0.take() {
-            parting.conclude(None, kept);
-        }
+        self.unheard();
     }
 }

@@ -9,13 +9,12 @@
 use std::{sync::Arc, task::Context, time::Duration};
 
 use actix::dev::Envelope;
-use parking_lot::Mutex;
 
 use super::{
-    context::SessionContext,
     held::Held,
     items::Work,
     lifecycle::{Load, earlier},
+    saved::{InFlight, Mark, Outcome, Saving},
     task::Body,
     traits::Session,
     wishes::Wishes,
@@ -36,78 +35,6 @@ const LEAST_REST: Duration = Duration::from_secs(1);
 /// What is said of a store that does not answer.
 pub(super) const NO_ANSWER: &str = "the store has not answered in time";
 
-/// What a session knows about its record in the store.
-#[derive(Default)]
-pub(super) struct Saving {
-    /// There may be one.
-    pub(super) stored: bool,
-    /// It has left memory for it.
-    pub(super) passivated: bool,
-    /// It does not leave memory by itself.
-    pub(super) resident: bool,
-    /// Until when it had put off its idle end, when it began to end: a shutdown is not its last day.
-    pub(super) extended: Option<Moment>,
-    /// The store has asked for it.
-    pub(super) asked: bool,
-    /// It is to make room for a newcomer.
-    pub(super) evicted: bool,
-    in_flight: Option<InFlight>,
-    /// What the store has confirmed last.
-    saved: Option<Mark>,
-    /// When something may first have changed that is not being saved yet.
-    dirty_since: Option<Moment>,
-    failures: u32,
-    /// Not before: a save after one that failed, or another attempt to leave.
-    retry_at: Option<Moment>,
-    /// The activity after which it last tried to leave.
-    tried: Option<Moment>,
-    /// Replies whose state is not being saved yet.
-    pub(super) held: Vec<Held>,
-}
-
-/// Tells one state of a session from another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Mark {
-    snapshot: u64,
-    handled: u64,
-    last_activity: Moment,
-    extended: Option<Moment>,
-}
-
-type Outcome = Arc<Mutex<Option<Result<(), String>>>>;
-
-struct InFlight {
-    outcome: Outcome,
-    mark: Mark,
-    /// When it is given up on.
-    until: Moment,
-    /// It was.
-    overdue: bool,
-    /// Other limits hold by now.
-    outdated: bool,
-    /// Replies that leave when it is confirmed.
-    held: Vec<Held>,
-}
-
-impl Saving {
-    /// The last attempt to save it has failed, or is not answered.
-    fn fails(&self) -> bool {
-        self.failures > 0 || self.in_flight.as_ref().is_some_and(|in_flight| in_flight.overdue)
-    }
-
-    /// How many wait, which count as work in flight, and are none of the session's own.
-    fn held_back(&self) -> usize {
-        self.held.len() + self.in_flight.as_ref().map_or(0, |in_flight| in_flight.held.len())
-    }
-
-    /// All replies that wait, when the session ends.
-    pub(super) fn take_held(&mut self) -> Vec<Held> {
-        let mut held = self.in_flight.as_mut().map(|in_flight| std::mem::take(&mut in_flight.held)).unwrap_or_default();
-        held.append(&mut self.held);
-        held
-    }
-}
-
 /// What came of looking after the store.
 pub(super) enum Kept {
     Rest,
@@ -115,56 +42,6 @@ pub(super) enum Kept {
     Again,
     /// It has left the directory, for the store.
     Left,
-}
-
-impl<A: Session> SessionContext<A> {
-    pub(super) fn saving(&mut self) -> &mut Saving {
-        self.extras().saving.get_or_insert_default()
-    }
-
-    /// The same, if there is something.
-    pub(super) fn known_saving(&self) -> Option<&Saving> {
-        self.extras.as_ref()?.saving.as_deref()
-    }
-
-    /// Something may have changed. True if that has to be decided on.
-    pub(super) fn note_change(&mut self, now: Moment) -> bool {
-        if self.ruling.limits.checkpoint == Checkpoint::End {
-            // It is saved when it leaves, whatever has happened.
-            return false;
-        }
-        let saving = self.saving();
-        let news = saving.dirty_since.is_none();
-        saving.dirty_since.get_or_insert(now);
-        news
-    }
-
-    /// Its limits have changed, which are in its record. What is on its way to the store has the old ones.
-    pub(super) fn forget_saved(&mut self) {
-        if let Some(saving) = self.extras.as_mut().and_then(|extras| extras.saving.as_mut()) {
-            saving.saved = None;
-            if let Some(in_flight) = &mut saving.in_flight {
-                in_flight.outdated = true;
-            }
-        }
-    }
-
-    /// Whether it is busy with more than replies that wait for the store; `holding`: holds are alive.
-    pub(super) fn is_at_work(&self, holding: bool) -> bool {
-        holding || (self.in_flight + self.waits) as usize > self.known_saving().map_or(0, Saving::held_back)
-    }
-
-    /// What there is to say about it in its record. A session that is busy is active at this moment.
-    pub(super) fn figures(&self, now: Moment, busy: bool) -> Figures {
-        let noted = self.lifecycle.last_activity().max(self.vitals.last_activity());
-        Figures {
-            opened: self.vitals.opened(),
-            last_activity: if busy { noted.max(now) } else { noted },
-            extended: self.lifecycle.extended().or_else(|| self.known_saving()?.extended),
-            handled: self.vitals.handled(),
-            limits: self.extras.as_ref().and_then(|extras| extras.own_limits.clone()),
-        }
-    }
 }
 
 impl<A: Session> Body<A> {
@@ -297,11 +174,11 @@ impl<A: Session> Body<A> {
         let timeout = self.keeper().map_or(Duration::ZERO, Keeper::timeout);
         let saving = self.ctx.saving();
         let held = std::mem::take(&mut saving.held);
-        saving.stored = true;
         saving.asked = false;
-        saving.dirty_since = None;
+        let dirty_since = saving.dirty_since.take();
         let until = now.checked_add(timeout).unwrap_or(Moment::LAST);
-        saving.in_flight = Some(InFlight { outcome, mark, until, overdue: false, outdated: false, held });
+        saving.in_flight =
+            Some(InFlight { outcome, mark, dirty_since, asked: now, until, overdue: false, outdated: false, held });
         if let Some(keeper) = self.keeper() {
             keeper.save(self.ctx.hub(), &self.ctx.vitals, snapshot, figures, done);
         }
@@ -309,11 +186,18 @@ impl<A: Session> Body<A> {
 
     /// What the store has answered, or that it does not. True if the last save is over.
     fn hear_store(&mut self, now: Moment) -> bool {
+        let hub = Arc::clone(self.ctx.hub());
         let saving = self.ctx.saving();
         let Some(in_flight) = saving.in_flight.as_mut() else {
             self.give_up(now);
             return false;
         };
+        if now >= in_flight.until
+            && let Some(keeper) = &hub.keeper
+        {
+            // While it works for others, its turn will come.
+            in_flight.until = hub.clock.moment(keeper.patience(hub.clock.instant(in_flight.asked)));
+        }
         let answer = in_flight.outcome.lock().take();
         match answer {
             None if in_flight.overdue || now < in_flight.until => {
@@ -330,17 +214,20 @@ impl<A: Session> Body<A> {
             }
             Some(Ok(())) => {
                 let Some(InFlight { mark, outdated, held, .. }) = saving.in_flight.take() else { return false };
+                saving.stored = true;
                 saving.saved = Some(mark).filter(|_| !outdated);
                 saving.failures = 0;
+                saving.error = None;
                 saving.retry_at = None;
                 self.release(held, Ok(()));
                 true
             }
             Some(Err(error)) => {
-                let Some(InFlight { mut held, .. }) = saving.in_flight.take() else { return false };
+                let Some(InFlight { dirty_since, mut held, .. }) = saving.in_flight.take() else { return false };
                 held.append(&mut saving.held);
                 saving.held = held;
-                saving.dirty_since.get_or_insert(now);
+                // As if it had not been tried: a checkpoint does not become due anew.
+                saving.dirty_since = dirty_since.or(saving.dirty_since).or(Some(now));
                 self.failed(now, &error);
                 true
             }
@@ -352,6 +239,7 @@ impl<A: Session> Body<A> {
         let saving = self.ctx.saving();
         let wait = FIRST_RETRY.saturating_mul(1 << saving.failures.min(16)).min(LONGEST_RETRY);
         saving.failures = saving.failures.saturating_add(1);
+        saving.error = Some(error.into());
         saving.retry_at = now.checked_add(wait);
         saving.tried = None;
         self.spare_unsaved();
@@ -363,7 +251,14 @@ impl<A: Session> Body<A> {
     fn give_up(&mut self, now: Moment) {
         let over: Vec<_> =
             self.ctx.saving().held.extract_if(.., |held| held.until.is_some_and(|until| until <= now)).collect();
-        self.release(over, Err("the store could not save it in time"));
+        if over.is_empty() {
+            return;
+        }
+        let error = match &self.ctx.saving().error {
+            Some(error) => format!("the store could not save it in time: {error}"),
+            None => "the store could not save it in time".to_owned(),
+        };
+        self.release(over, Err(&error));
     }
 
     /// What is on disk is what there is.

@@ -4,8 +4,11 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt, mem,
     ops::Bound,
-    sync::Arc,
-    time::SystemTime,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, SystemTime},
 };
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -31,6 +34,8 @@ struct Shared {
     faults: Mutex<Faults>,
     /// The faults have changed.
     changed: Condvar,
+    /// Commits that wait for that.
+    committing: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -57,6 +62,10 @@ pub struct Faults {
     pub load: Option<StoreError>,
     /// Every [`Store::commit`] fails with it, and changes nothing.
     pub commit: Option<StoreError>,
+    /// Every [`Store::commit`] takes that long.
+    pub commit_takes: Duration,
+    /// No [`Store::commit`] is answered until this is false again.
+    pub commit_stalled: bool,
     /// Nothing is answered until this is false again.
     pub stalled: bool,
 }
@@ -91,6 +100,28 @@ impl MemoryStore {
     pub fn damage(&self, key: &SessionKey, bytes: impl Into<Vec<u8>>) {
         if let Some(stored) = self.shared.state.lock().records.get_mut(key) {
             stored.bytes = bytes.into();
+        }
+    }
+
+    /// Whether a [`Store::commit`] has come that is [not answered](Faults::commit_stalled).
+    #[must_use]
+    pub fn is_committing(&self) -> bool {
+        self.shared.committing.load(Ordering::SeqCst) > 0
+    }
+
+    fn wait_to_commit(&self) {
+        let mut faults = self.shared.faults.lock();
+        self.shared.committing.fetch_add(1, Ordering::SeqCst);
+        while faults.commit_stalled {
+            self.shared.changed.wait(&mut faults);
+        }
+        self.shared.committing.fetch_sub(1, Ordering::SeqCst);
+        let takes = faults.commit_takes;
+        drop(faults);
+        // Nobody ever tells.
+        let (never, nobody) = (Mutex::new(()), Condvar::new());
+        if !takes.is_zero() {
+            nobody.wait_for(&mut never.lock(), takes);
         }
     }
 
@@ -145,6 +176,7 @@ impl Store for MemoryStore {
             }
         }
         let mut encoded = encoded.into_iter();
+        self.wait_to_commit();
         let mut content = self.content(|faults| faults.commit.clone())?;
         for change in changes {
             match change {

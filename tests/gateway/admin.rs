@@ -11,9 +11,13 @@ async fn admin_routes_want_the_token_once_one_is_set() {
         let request = gateway.request(method, path).insert_header(("Authorization", authorization));
         answer(request.send().await.expect("an answer")).await
     };
-    for (method, path) in
-        [("GET", "/sessions"), ("GET", "/sessions/user:ada"), ("DELETE", "/sessions/user:ada"), ("GET", "/events")]
-    {
+    for (method, path) in [
+        ("GET", "/sessions"),
+        ("GET", "/sessions/user:ada"),
+        ("DELETE", "/sessions/user:ada"),
+        ("GET", "/events"),
+        ("GET", "/metrics"),
+    ] {
         let refused = answer(gateway.request(method, path).send().await.expect("an answer")).await;
         refused.is_error(401, "unauthorized");
         assert!(refused.header("WWW-Authenticate").starts_with("Bearer"), "{refused:?}");
@@ -28,6 +32,20 @@ async fn admin_routes_want_the_token_once_one_is_set() {
     gateway.get("/health").await.ok();
     gateway.post("/hooks/github/x", "{}").await.ok();
     gateway.join("ada").await;
+}
+
+#[actix_web::test]
+async fn prometheus_reads_the_numbers_of_the_moment() {
+    let gateway = TestGateway::start(LASTING);
+    for (hooks, expected) in [(0, "0"), (1, "1"), (2, "2")] {
+        if hooks > 0 {
+            gateway.post(&format!("/hooks/github/{hooks}"), "{}").await.ok();
+        }
+        let mut response = gateway.request("GET", "/metrics").send().await.expect("an answer");
+        let page = response.body().await.expect("a body");
+        let page = String::from_utf8_lossy(&page);
+        assert!(page.contains(&format!("session_actors_opened_total{{registry=\"gateway\"}} {expected}\n")), "{page}");
+    }
 }
 
 #[actix_web::test]

@@ -37,7 +37,8 @@ async fn a_checkpoint_that_cannot_be_made_is_told_in_time_and_the_session_goes_o
     let (store, registry, mut watch) = paused(limits());
     store.faults(|faults| faults.commit = Some(StoreError::Unavailable("unplugged".into())));
     let told = registry.send("k", GiveForKeeps(1)).await.unwrap();
-    assert_eq!(told, Err(NotSaved::Store { error: "the store could not save it in time".into() }));
+    let error = "the store could not save it in time: the session store cannot be reached: unplugged".into();
+    assert_eq!(told, Err(NotSaved::Store { error }));
     assert!(events(&mut watch).await.contains(&"store_failed save k#1".to_owned()));
     store.faults(|faults| faults.commit = None);
     assert_eq!(registry.send("k", GiveForKeeps(2)).await.unwrap(), Ok(vec![1, 2]));

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use session_actors::{Checkpoint, Limits, Unserved, store::MemoryStore};
+use session_actors::{
+    Checkpoint, Limits, Unserved,
+    store::{MemoryStore, StoreError},
+};
 use tokio::time::sleep;
 
 use crate::actor::*;
@@ -44,6 +47,19 @@ async fn an_interval_bounds_what_is_lost() {
     sleep(secs(3)).await;
     settle().await;
     assert_eq!(found(&store, "k"), Some(vec![1, 1, 2, 5]));
+}
+
+/// A save that failed began the interval anew, so that up to twice as much could be lost.
+#[actix::test]
+async fn a_checkpoint_that_failed_is_made_as_soon_as_it_can_be() {
+    let (store, registry, _) = paused(limits().checkpoint(Checkpoint::Every(secs(3))).passivate_after(None));
+    store.faults(|faults| faults.commit = Some(StoreError::Full("no space left".into())));
+    registry.send("k", Give(1)).await.unwrap();
+    sleep(Duration::from_millis(3_050)).await;
+    store.faults(|faults| faults.commit = None);
+    // After the first failure it is tried again in 100 ms.
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(found(&store, "k"), Some(vec![1]));
 }
 
 #[actix::test]

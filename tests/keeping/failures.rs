@@ -119,7 +119,7 @@ async fn an_end_that_cannot_be_recorded_is_an_end_and_recorded_later() {
     let registry = registry(limits().checkpoint(session_actors::Checkpoint::Always), store.clone());
     registry.send("k", Give(1)).await.unwrap();
     store.faults(|faults| faults.commit = down());
-    assert!(registry.close("k").await.is_some());
+    assert!(registry.close("k").await.is_ok());
     assert_eq!(store.count(), Ok(1));
     // It counts as gone, though its record is there. The new one's reply is held until it is saved.
     let fresh = actix::spawn(registry.send("k", Give(2)));
@@ -142,7 +142,7 @@ async fn a_store_that_never_answers_hangs_nobody() {
         let refused = words(load.unwrap_err());
         assert!(refused.contains("has not answered for 2s"), "{refused}");
         assert!(save.unwrap_err().to_string().contains("could not be saved"));
-        assert!(close.is_some());
+        assert!(close.is_ok());
         registry.shutdown(secs(1)).await.unwrap()
     };
     let report = timeout(secs(20), all).await.expect("somebody hangs");
@@ -269,10 +269,12 @@ async fn what_could_not_be_saved_in_time_is_not_saved_later() {
     }
     registry.open("busy").unwrap();
     settle().await;
-    store.faults(|faults| faults.stalled = true);
+    store.faults(|faults| faults.commit_stalled = true);
     // What the store is at when it stops to answer.
     let busy = registry.send("busy", GiveForKeeps(1));
-    sleep(Duration::from_millis(100)).await;
+    while !store.is_committing() {
+        sleep(Duration::from_millis(1)).await;
+    }
     let mut watch = registry.watch();
     let shutdown = registry.shutdown(secs(30));
     let told = async {
@@ -283,11 +285,55 @@ async fn what_could_not_be_saved_in_time_is_not_saved_later() {
         }
     };
     timeout(secs(20), told).await.expect("they are told");
-    store.faults(|faults| faults.stalled = false);
+    store.faults(|faults| faults.commit_stalled = false);
     let unsaved = timeout(secs(20), shutdown).await.expect("an end").unwrap().unsaved;
     // The other one was, in the end, or not.
     assert!((3..=4).contains(&unsaved), "{unsaved}");
     drop(busy);
     let left: Vec<_> = store.page(None, 10).unwrap().into_iter().map(|entry| entry.key.to_string()).collect();
     assert!(left.iter().all(|key| key == "busy"), "{left:?}");
+}
+
+/// What had never been saved was told as passivated when the last attempt failed as well, and vanished without an end.
+#[actix::test]
+async fn what_the_store_never_had_ends_with_a_shutdown_that_cannot_save_it() {
+    let (store, registry, mut watch) = paused(limits().checkpoint(Checkpoint::Every(secs(1))));
+    store.faults(|faults| faults.commit = down());
+    registry.send("k", Give(1)).await.unwrap();
+    sleep(secs(3)).await;
+    let report = registry.shutdown(secs(5)).await.unwrap();
+    assert_eq!((report.drained, report.unsaved), (1, 1));
+    let told = events(&mut watch).await;
+    assert!(
+        told.contains(&"ended shutdown k#1".to_owned()) && !told.contains(&"passivated k#1".to_owned()),
+        "{told:?}"
+    );
+}
+
+/// Its end was told as one that could not be recorded, and the removal owed.
+#[actix::test]
+async fn what_the_store_never_had_is_not_removed_from_it() {
+    let (store, registry, mut watch) = paused(limits().checkpoint(Checkpoint::Every(secs(1))));
+    store.faults(|faults| faults.commit = down());
+    registry.send("k", Give(1)).await.unwrap();
+    sleep(secs(3)).await;
+    registry.close("k").await.unwrap();
+    let told = events(&mut watch).await;
+    assert!(!told.contains(&"store_failed remove k#1".to_owned()), "{told:?}");
+    assert_eq!(told.last().map(String::as_str), Some("ended closed k#1"));
+}
+
+/// What came due next waited for the second after which the damaged one was looked at again.
+#[actix::test]
+async fn what_is_due_next_does_not_wait_for_a_damaged_record() {
+    let (store, registry, mut watch) = paused(limits());
+    registry.send("a", Give(1)).await.unwrap();
+    sleep(Duration::from_millis(200)).await;
+    registry.send("b", Give(1)).await.unwrap();
+    sleep(secs(11)).await;
+    store.damage(&SessionKey::new("a").unwrap(), "no json");
+    events(&mut watch).await;
+    // Both are due after 60 s.
+    sleep(Duration::from_millis(49_010)).await;
+    assert_eq!(events(&mut watch).await, ["store_failed load a#0", "ended idle_timeout b#2"]);
 }

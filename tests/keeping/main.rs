@@ -9,4 +9,5 @@ mod many;
 mod model;
 mod passivation;
 mod restart;
+mod silence;
 mod threads;

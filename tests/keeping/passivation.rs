@@ -1,6 +1,8 @@
 //! A session that rests leaves memory, and its next message finds it as it was.
 
-use session_actors::{EndReason, Limits, OnFull, OpenError, Policy, store::MemoryStore, store::Store};
+use session_actors::{
+    Checkpoint, CloseError, EndReason, Limits, OnFull, OpenError, Policy, store::MemoryStore, store::Store,
+};
 use tokio::time::{advance, pause, sleep};
 
 use crate::actor::*;
@@ -149,6 +151,31 @@ async fn what_a_session_set_itself_goes_with_it() {
     assert_eq!(events(&mut watch).await, ["ended idle_timeout k#1"]);
 }
 
+/// That they came back with it counted as a change of them.
+#[actix::test]
+async fn what_a_session_set_itself_is_not_saved_again_for_nothing() {
+    let set = |_: &mut Tally, ctx: &mut session_actors::SessionContext<Tally>| {
+        ctx.set_limits(Limits::new().idle_timeout(secs(500))).unwrap();
+    };
+    pause();
+    for checkpoint in [Checkpoint::Every(secs(1)), Checkpoint::Always] {
+        let store = MemoryStore::immediate();
+        let registry = registry(limits().checkpoint(checkpoint), store.clone());
+        registry.send("with", Do(set)).await.unwrap();
+        registry.send("without", Do(|_, _| ())).await.unwrap();
+        sleep(secs(20)).await;
+        let mut commits = Vec::new();
+        for key in ["with", "without"] {
+            let before = store.commits();
+            registry.open(key).unwrap();
+            // Until it has left again.
+            sleep(secs(20)).await;
+            commits.push(store.commits() - before);
+        }
+        assert_eq!(commits[0], commits[1], "{checkpoint:?}");
+    }
+}
+
 #[actix::test]
 async fn mail_that_meets_it_at_the_door_is_handled_in_order() {
     pause();
@@ -190,8 +217,8 @@ async fn closing_ends_it_wherever_it_is() {
     );
     assert_eq!(events(&mut watch).await, ["ended closed k#1"]);
     assert_eq!(store.count(), Ok(0));
-    assert_eq!(registry.close("k").await, None);
-    assert_eq!(registry.close("never").await, None);
+    assert_eq!(registry.close("k").await, Err(CloseError::NotFound));
+    assert_eq!(registry.close("never").await, Err(CloseError::NotFound));
 
     // In memory, after it was in the store.
     registry.send("k", Give(1)).await.unwrap();

@@ -39,7 +39,10 @@ fn a_dry_run_counts_what_a_real_one_deletes() {
         (&[][..], &["hook:github", "old", "user:ada", "user:bob"][..]),
         (&["--older-than", "49h"], &["hook:github", "user:ada"]),
         (&["--idle-for", "20days"], &["hook:github", "user:ada", "user:bob", "user:eve"]),
-        (&["user:*"], &["hook:github", "old"]),
+        // A glob narrows: what rests stays.
+        (&["user:*"], &["hook:github", "old", "user:ada", "user:bob"]),
+        (&["hook:*"], &["hook:github", "old", "user:ada", "user:bob", "user:eve"]),
+        (&["user:*", "--idle-for", "0s"], &["hook:github", "old"]),
         (&["user:*", "--state", "resting"], &["hook:github", "old", "user:eve"]),
         (&["nobody:*"], &["hook:github", "old", "user:ada", "user:bob", "user:eve"]),
     ] {
@@ -56,7 +59,8 @@ fn a_dry_run_counts_what_a_real_one_deletes() {
     }
     let file = File::new();
     assert_eq!(file.run(&["prune", "--dry-run"]).well(), "1 session would be deleted\n");
-    assert_eq!(file.run(&["prune", "user:*"]).well(), "3 sessions deleted\n");
+    assert_eq!(file.run(&["prune", "user:*"]).well(), "1 session deleted\n");
+    file.run(&["prune", "--state", "aside"]).failed(&["session-store delete --aside KEY"]);
 }
 
 #[test]

@@ -233,6 +233,7 @@ ask_times(Pid, Left) -> session:ask(Pid, 1), ask_times(Pid, Left - 1).
 churn(Count, Count, _) -> ok;
 churn(Index, Count, Options) ->
     Pid = session:open(key(Index), Index, Options),
+    watched(Options, Pid),
     session:ask(Pid, 1),
     session:stop(Pid),
     churn(Index + 1, Count, Options).

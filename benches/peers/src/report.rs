@@ -27,7 +27,7 @@ fn rows_of(runs: &Runs) -> String {
     format!(" --rows {}", names.join(","))
 }
 
-pub(crate) fn markdown(runs: &Runs, rounds: usize, short: bool) -> String {
+pub(crate) fn markdown(runs: &Runs, failed: &[String], rounds: usize, short: bool) -> String {
     let mut text = String::new();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let date = says("date", &["-u", "+%Y-%m-%d"]).unwrap_or_default();
@@ -52,6 +52,9 @@ pub(crate) fn markdown(runs: &Runs, rounds: usize, short: bool) -> String {
         packages.join(", ")
     );
     let _ = writeln!(text, "`cargo run --release -p session-actors-peers -- run{}` makes this page.\n", rows_of(runs));
+    for failed in failed {
+        let _ = writeln!(text, "**Did not finish:** {failed}\n");
+    }
     for ((row, name), measured) in runs {
         let unit = measured.values().next().map_or_else(String::new, |measured| measured.unit.clone());
         let name = if name.is_empty() { String::new() } else { format!(", {name}") };

@@ -41,13 +41,24 @@ pub(crate) fn run(options: &Run) -> Result<(), String> {
         }
         None => true,
     });
-    let mut runs = Runs::new();
+    let (mut runs, mut failed) = (Runs::new(), Vec::new());
     for row in rows {
         let rounds = if options.short { 1 } else { row.rounds(rounds) };
         for round in 1..=rounds {
             for entrant in entrants.iter().filter(|entrant| entrant.sits_out(row).is_none()) {
                 eprintln!("{row:?}, round {round} of {rounds}: {}", entrant.title());
-                for figure in one(row, *entrant, options.short)? {
+                let figures = match one(row, *entrant, options.short) {
+                    Ok(figures) => figures,
+                    // A measurement of half an hour is not thrown away for it; a check fails.
+                    Err(why) if !options.short => {
+                        let why = format!("{}, {}: {}", row.title(), entrant.title(), why.trim());
+                        eprintln!("{why}");
+                        failed.push(why);
+                        continue;
+                    }
+                    Err(why) => return Err(why),
+                };
+                for figure in figures {
                     let Figure { name, value, unit } = figure;
                     let measured = runs.entry((row, name)).or_default().entry(*entrant);
                     measured.or_insert_with(|| Measured { unit, values: Vec::new() }).values.push(value);
@@ -55,7 +66,7 @@ pub(crate) fn run(options: &Run) -> Result<(), String> {
             }
         }
     }
-    let table = report::markdown(&runs, rounds, options.short);
+    let table = report::markdown(&runs, &failed, rounds, options.short);
     println!("{table}");
     if let Some(folder) = options.out.clone().or_else(|| (!options.short).then(|| PathBuf::from("benches"))) {
         let file = folder.join("RESULTS.md");

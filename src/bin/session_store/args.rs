@@ -46,7 +46,10 @@ pub(crate) enum Command {
         #[arg(long)]
         aside: bool,
     },
-    /// Delete the sessions that are due, or those that are asked for. They end silently: no gateway tells of it
+    /// Delete the sessions that are due; with --state, --older-than or --idle-for, those instead. They end silently: no
+    /// gateway tells of it
+    ///
+    /// A glob narrows what is deleted. `list` with the same options shows which those are.
     ///
     /// Without need: a gateway ends what is due when it starts, and tells of it.
     Prune {

@@ -23,14 +23,17 @@ struct Pruned {
 }
 
 pub(crate) fn run(store: &impl Store, which: &Selection, dry_run: bool, output: &mut Output) -> Outcome {
-    let due = Selection { state: Some(State::Due), ..Selection::default() };
-    let which = if which.is_all() { &due } else { which };
+    if which.state == Some(State::Aside) {
+        return Err("what was set aside is deleted by name: session-store delete --aside KEY".into());
+    }
+    // A glob alone narrows what is due, and widens nothing.
+    let due_only = which.state.is_none() && which.older_than.is_none() && which.idle_for.is_none();
     // One moment for all, so that a dry run of it counts what it deletes.
     let now = SystemTime::now();
     let (mut pruned, mut batch) = (0, Vec::new());
     for entry in Walk::new(store, "pruning")? {
         let entry = entry?;
-        if !which.takes(&entry, now) {
+        if !which.takes(&entry, now) || due_only && State::of(&entry, now) != State::Due {
             continue;
         }
         pruned += 1;

@@ -59,12 +59,6 @@ impl State {
 }
 
 impl Selection {
-    /// Nothing was asked for.
-    pub(crate) fn is_all(&self) -> bool {
-        let Self { glob, state, older_than, idle_for } = self;
-        glob.is_none() && state.is_none() && older_than.is_none() && idle_for.is_none()
-    }
-
     /// Whether this one is meant. Of what cannot be read no times are known.
     pub(crate) fn takes(&self, entry: &Entry, now: SystemTime) -> bool {
         let (opened, active) = match &entry.record {

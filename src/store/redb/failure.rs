@@ -55,8 +55,21 @@ pub(super) fn not_opened(error: DatabaseError, file: &Path) -> StoreError {
         DatabaseError::Storage(StorageError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
             damaged(file, &error)
         }
+        DatabaseError::Storage(StorageError::Io(error)) if hint(error.kind()).is_some() => {
+            StoreError::Unavailable(format!("{}: {error}; {}", file.display(), hint(error.kind()).unwrap_or_default()))
+        }
         DatabaseError::Storage(error) => Failure::Storage(error).at(file),
         error => damaged(file, &error),
+    }
+}
+
+/// What whoever runs it can do.
+fn hint(kind: io::ErrorKind) -> Option<&'static str> {
+    match kind {
+        io::ErrorKind::NotFound => Some("is the path right? A folder is not made"),
+        io::ErrorKind::PermissionDenied => Some("it has to be readable and writable"),
+        io::ErrorKind::IsADirectory => Some("name a file in it"),
+        _ => None,
     }
 }
 

@@ -283,9 +283,9 @@ impl Case {
             Some(known) => {
                 known.ending = None;
                 let excused = known.damaged || !self.is_healthy();
-                assert!(ended.is_none() && excused, "{key} was closed and is still there: {ended:?}");
+                assert!(ended.is_err() && excused, "{key} was closed and is still there: {ended:?}");
             }
-            None => assert!(ended.is_none_or(|ended| ended.reason == EndReason::Closed)),
+            None => assert!(ended.ok().is_none_or(|ended| ended.reason == EndReason::Closed)),
         }
     }
 

@@ -1,6 +1,12 @@
 //! Whole lives: opened, used once, ended.
 
-use std::time::Instant;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use super::{Figure, Scale, each};
 use crate::{
