@@ -58,9 +58,6 @@ init({Key, Index, #{lasts := Lasts} = Options}) ->
     put(handled, maps:get(handled, Options)),
     {ok, #state{key = Key, index = Index, idle = Idle, ended = maps:get(ended, Options, none)}, Idle}.
 
-time(Of, Index) when is_function(Of) -> Of(Index);
-time(Time, _) -> Time.
-
 handle_call({add, N}, _From, State) ->
     Next = add(N, State),
     {reply, Next#state.sum, Next, Next#state.idle}.

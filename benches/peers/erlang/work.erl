@@ -143,7 +143,7 @@ row(expire, Full) ->
       || {Name, Sorted} <- [{"idle", Half(0)}, {"max age", Half(1)}],
          {Of, Percent} <- [{"p50", 50}, {"p99", 99}, {"max", 100}]]];
 row(storm, Full) ->
-    {Count, Until} = pick(Full, {1000000, 20000}, {2000, 500}),
+    {Count, Until} = pick(Full, {1000000, 30000}, {2000, 500}),
     Storm = erlang:monotonic_time(microsecond) + Until * 1000,
     Ended = atomics:new(2, []),
     %% Whole milliseconds, up: none before the storm, the last within one after it.
@@ -233,7 +233,6 @@ ask_times(Pid, Left) -> session:ask(Pid, 1), ask_times(Pid, Left - 1).
 churn(Count, Count, _) -> ok;
 churn(Index, Count, Options) ->
     Pid = session:open(key(Index), Index, Options),
-    watched(Options, Pid),
     session:ask(Pid, 1),
     session:stop(Pid),
     churn(Index + 1, Count, Options).

@@ -22,8 +22,6 @@ pub(crate) struct Limits {
     pub(crate) spread: bool,
     /// Between two sweeps, for those who sweep.
     pub(crate) sweep: Duration,
-    /// Somebody is told of every session that ends, and counts here what it is told.
-    pub(crate) watched: Option<Arc<AtomicUsize>>,
 }
 
 /// As long as nobody measures.
@@ -60,7 +58,7 @@ pub(crate) trait Contender: Sized + 'static {
     /// The way to one session.
     type Address: Clone + 'static;
 
-    /// Nothing is live. If its ends are to be [watched](Limits::watched), whoever is told of them is one of its own kind.
+    /// Nothing is live.
     async fn start(limits: Limits) -> Self;
 
     /// The same, and somebody watches all that is opened and ended. `None` if it has nothing to watch with.

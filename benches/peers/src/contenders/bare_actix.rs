@@ -8,7 +8,7 @@ use super::{
     mail::{Add, ByFuture, HOUR, InContext, Stop},
 };
 use crate::{
-    contender::{ByKey, Contender, InTheMaking, Limits, Map, Shared, key},
+    contender::{ByKey, Contender, InTheMaking, Limits, key},
     ledger::Session,
 };
 

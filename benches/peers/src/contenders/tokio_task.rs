@@ -103,19 +103,4 @@ impl Contender for TokioTask {
     fn by_key(&self) -> ByKey {
         self.live.by_key(|session| session.send(Mail::Tell(1)).expect("it is live"))
     }
-
-    /// The map that threads can share, as the floor has it.
-    fn by_key(&self) -> Option<ByKey> {
-        let get: Arc<Shared<String, mpsc::UnboundedSender<Mail>>> = Arc::default();
-        let live = self.live.borrow();
-        for key in (0..live.len()).map(key) {
-            let sender = live.get(&key).expect("it is live").clone();
-            get.insert(key, sender);
-        }
-        let tell = Arc::clone(&get);
-        Some(ByKey {
-            get: Arc::new(move |key| get.get(key).map(|sender| sender.clone()).is_some()),
-            tell: Arc::new(move |key| tell.get(key).expect("it is live").send(Mail::Tell(1)).expect("it is taken")),
-        })
-    }
 }

@@ -59,62 +59,6 @@ pub(crate) async fn cores<C: OnArbiters>(arbiters: usize, scale: Scale) -> Resul
     Ok(vec![Figure::new("hot", hot, "ns a message"), Figure::new("spread", spread, "ns a message")])
 }
 
-/// The same for those who know one thread only: on each a copy, with its own map. Costs them nothing that this crate pays
-/// for one map over all threads.
-pub(crate) fn copies<C: Contender>(threads: usize, scale: Scale) -> Result<Vec<Figure>, String> {
-    let share = scale.pick(100_000, 1_000) / threads;
-    let spread = on_each::<C>(threads, share, 10 * share, share)?;
-    let hot = on_each::<C>(threads, 1, scale.pick(1_000_000, 10_000), 1_000)?;
-    Ok(vec![Figure::new("hot", hot, "ns a message"), Figure::new("spread", spread, "ns a message")])
-}
-
-fn on_each<C: Contender>(threads: usize, sessions: usize, messages: usize, batch: usize) -> Result<f64, String> {
-    let ready = Arc::new(Barrier::new(threads));
-    let running: Vec<_> = (0..threads)
-        .map(|_| {
-            let ready = Arc::clone(&ready);
-            thread::spawn(move || {
-                System::new().block_on(async {
-                    let contender = C::start(Limits::long()).await;
-                    let mut all = Vec::with_capacity(sessions);
-                    for index in 0..sessions {
-                        all.push(contender.open(index).await);
-                        contender.ask(&all[index], 0).await;
-                    }
-                    tell_all(&contender, &all, messages / 10, batch).await;
-                    ready.wait();
-                    let begin = Instant::now();
-                    tell_all(&contender, &all, messages, batch).await;
-                    (begin, Instant::now())
-                })
-            })
-        })
-        .collect();
-    let mut times = Vec::with_capacity(threads);
-    for thread in running {
-        times.push(thread.join().map_err(|_| "a thread panicked")?);
-    }
-    // From the first that began to the last that was done.
-    let begin = times.iter().map(|(begin, _)| *begin).min();
-    let end = times.iter().map(|(_, end)| *end).max();
-    let took = begin.zip(end).map(|(begin, end)| end - begin).unwrap_or_default();
-    Ok(took.as_secs_f64() * 1e9 / (threads * messages) as f64)
-}
-
-async fn tell_all<C: Contender>(contender: &C, to: &[C::Address], messages: usize, batch: usize) {
-    let mut targets = to.iter().cycle();
-    let mut left = messages;
-    while left > 0 {
-        let queued = left.min(batch);
-        let expected = handled() + queued as u64;
-        for to in targets.by_ref().take(queued) {
-            contender.tell(to, 1);
-        }
-        wait_for_handled(expected).await;
-        left -= queued;
-    }
-}
-
 /// Nanoseconds for each message of all, `messages` on each arbiter.
 async fn timed<C: OnArbiters>(arbiters: usize, sessions: usize, messages: usize, batch: usize) -> Result<f64, String> {
     let contender = C::start_on(arbiters).await;

@@ -1,12 +1,6 @@
 //! Whole lives: opened, used once, ended.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::time::Instant;
 
 use super::{Figure, Scale, each};
 use crate::{

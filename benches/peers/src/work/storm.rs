@@ -16,7 +16,7 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 
 pub(super) async fn storm<C: Contender>(scale: Scale) -> Result<Vec<Figure>, String> {
     let count = scale.pick(1_000_000, 2_000);
-    let until_storm = Duration::from_millis(scale.pick(20_000, 500) as u64);
+    let until_storm = Duration::from_millis(scale.pick(30_000, 500) as u64);
     let storm = Instant::now() + until_storm;
     let lasts = move |index: usize| match index {
         0..BYSTANDERS => LONG,
