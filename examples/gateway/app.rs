@@ -29,7 +29,8 @@ impl Gateway {
         let options = RedbOptions::new().cache_bytes(config.store.cache_bytes);
         let store = RedbStore::open_with(&config.store.file, options).map_err(StartError::from)?;
         let stored = store.count().map_err(StartError::from)?;
-        tracing::info!(file = %config.store.file.display(), stored, "sessions are kept");
+        let checkpoint = config.sessions.get_limits().checkpoint;
+        tracing::info!(?checkpoint, file = %config.store.file.display(), stored, "sessions are kept");
         let registry = SessionRegistry::builder(GatewaySession::factory(Arc::new(config.chat.clone())))
             .policy(config.sessions.clone())
             .arbiters(config.server.session_threads)

@@ -62,7 +62,9 @@ pub(crate) enum GatewayError {
     Busy,
     #[error("the session ended before it could answer ({0}): send it again, and a new session takes it")]
     EndedFirst(&'static str),
-    #[error("the session cannot be read from the store now: {0}; send it again later")]
+    #[error(
+        "the session cannot be had from the store: {0}; send it again later. A record that cannot be read has been set aside, and a new session begins then"
+    )]
     NotRestored(String),
     #[error("whether the session has ended could not be made sure: {0}; end it again later")]
     NotClosed(String),

@@ -93,7 +93,7 @@ fn what_a_store_cannot_do_is_no_fault_of_the_sender() {
     use crate::gateway::errors::GatewayError;
     for (cause, words) in [
         (Unserved::NotSaved { error: "no space left".into() }, "may be forgotten: no space left"),
-        (Unserved::NotRestored { error: "no answer".into() }, "cannot be read from the store now: no answer"),
+        (Unserved::NotRestored { error: "no answer".into() }, "cannot be had from the store: no answer"),
     ] {
         let error = GatewayError::from(session_actors::SendError::<()>::Unserved { cause });
         assert_eq!(error.status_code(), 503);
