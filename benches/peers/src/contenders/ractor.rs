@@ -168,7 +168,7 @@ impl Contender for Ractor {
         self.live.len()
     }
 
-    /// By a map, because its own registry of names hashes at four times the cost.
+    /// By the same map as everybody's, and not by its own registry of names.
     fn by_key(&self) -> ByKey {
         ByKey::of(&self.live, |session| session.send_message(Mail::Tell(1)).expect("it is live"))
     }
