@@ -68,9 +68,10 @@ pub enum EventKind {
         #[serde(rename = "remaining_ms", serialize_with = "millis::serialize")]
         remaining: Duration,
     },
-    /// At the idle deadline, the session asked for more time.
+    /// The idle deadline was put off: by the session, when it came, or by
+    /// [`SessionRegistry::extend`](crate::SessionRegistry::extend).
     Extended {
-        /// How much it got, from the deadline's arrival.
+        /// How much it got, from now.
         #[serde(rename = "by_ms", serialize_with = "millis::serialize")]
         by: Duration,
     },
@@ -148,6 +149,9 @@ pub enum StoreTask {
 }
 
 impl StoreTask {
+    /// Every task, in the order of the variants.
+    pub const ALL: &'static [Self] = &[Self::Load, Self::Save, Self::Remove];
+
     /// The name in snake case: for logs, labels of metrics, JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -177,6 +181,11 @@ pub struct Ended {
     /// From the last activity that counts to the end; zero if work was in flight to the last.
     #[serde(rename = "idle_ms", serialize_with = "millis::serialize")]
     pub idle: Duration,
+    /// From the deadline that it passed until it began to end, which is how exact its timer was. `None` where nobody's
+    /// time had come (it was closed, stopped itself and the like), and where it was in the store, which may have been
+    /// while no process ran.
+    #[serde(rename = "late_ms", serialize_with = "millis::serialize_option")]
+    pub late: Option<Duration>,
     /// Messages taken from the mailbox and handled.
     pub handled: u64,
     /// Pieces of work in flight that were cut, so that their callers got no reply.
@@ -272,6 +281,7 @@ mod tests {
             reason: EndReason::Closed,
             age: Duration::from_secs(90),
             idle: Duration::from_millis(250),
+            late: None,
             handled: 12,
             cut: 1,
             handed_over: 2,
@@ -281,7 +291,7 @@ mod tests {
         assert_eq!(
             written(EventKind::Ended(ended.clone())),
             expected(
-                r#""event":"ended","reason":"closed","age_ms":90000,"idle_ms":250,"handled":12,"cut":1,"handed_over":2,"dropped":3,"panic":null"#
+                r#""event":"ended","reason":"closed","age_ms":90000,"idle_ms":250,"late_ms":null,"handled":12,"cut":1,"handed_over":2,"dropped":3,"panic":null"#
             ),
         );
 

@@ -34,9 +34,10 @@ mod waits;
 use std::time::Duration;
 
 #[cfg(not(feature = "store"))]
-pub(crate) use self::absent::{Keeper, Snapshot, Waiting};
+pub(crate) use self::absent::{Keeper, Snapshot, Ticket, Waiting};
 #[cfg(feature = "store")]
 pub(crate) use self::{
+    desk::Ticket,
     keeper::{Keeper, Snapshot},
     waits::Waiting,
 };

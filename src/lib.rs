@@ -110,14 +110,16 @@ pub use crate::{
     key::{IntoKey, InvalidKey, SessionKey},
     limits::{EffectiveLimits, Limits},
     policy::{Mode, OnFull, Policy, PolicyError, PolicyPlace},
-    registry::{Closing, RegistryBuilder, Reply, SessionRegistry, Shutdown, ShutdownReport, WeakSessionRegistry},
+    registry::{
+        Closing, DryRun, RegistryBuilder, Reply, SessionRegistry, Shutdown, ShutdownReport, WeakSessionRegistry,
+    },
     rules::{AppliedRule, Ruling},
     session::{
         context::SessionContext,
         hold::Hold,
         traits::{Expiry, Session, Warning},
     },
-    stats::{EndedCounts, Stats},
+    stats::{EndedCounts, Stats, StoreFailedCounts},
     watch::{Snapshot, Watch, Watched},
 };
 

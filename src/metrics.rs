@@ -12,13 +12,14 @@
 //! | `session_actors_start_failed_total` | counter | | starts that failed |
 //! | `session_actors_refused_total` | counter | | opens refused for lack of room |
 //! | `session_actors_passivated_total`, `session_actors_restored_total` | counter | | times that a session left memory for the store, and came back |
-//! | `session_actors_store_failed_total` | counter | | times that the store could not do what it was asked |
+//! | `session_actors_store_failed_total` | counter | `task`: `load`, `save`, `remove` | times that the store could not do what it was asked |
 //! | `session_actors_warned_total`, `session_actors_extended_total` | counter | | warnings before a deadline; extensions granted at one |
 //! | `session_actors_would_end_total` | counter | | ends that observe mode did not carry out |
 //! | `session_actors_messages_handed_over_total`, `session_actors_messages_dropped_total` | counter | | messages that ended sessions left to their successors, and to nobody |
 //! | `session_actors_work_cut_total` | counter | | pieces of work that ends have cut |
 //! | `session_actors_watchers`, `session_actors_watch_lagged_total` | gauge, counter | | watches that there are; times that one fell behind |
 //! | `session_actors_age_seconds`, `session_actors_idle_seconds` | histogram | `reason` | of a session at its end |
+//! | `session_actors_expiry_late_seconds` | histogram | `reason` | from the deadline that a session passed until it began to end |
 //! | `session_actors_drain_seconds` | histogram | `reason` | from the moment a session was to end until it had, if it had work to finish first |
 //!
 //! ```
@@ -55,7 +56,8 @@ use metrics::{
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
-    EndReason, Ended, EventKind, Session, SessionEvent, SessionId, SessionRegistry, Stats, Watched, WeakSessionRegistry,
+    EndReason, Ended, EventKind, Session, SessionEvent, SessionId, SessionRegistry, Stats, StoreTask, Watched,
+    WeakSessionRegistry,
 };
 
 /// Tells the metrics of a registry to the recorder of the process.
@@ -131,6 +133,7 @@ struct AtEnd {
     ended: Counter,
     age: Histogram,
     idle: Histogram,
+    late: Histogram,
     drain: Histogram,
 }
 
@@ -145,12 +148,14 @@ struct Handles {
     watchers: Gauge,
     /// In the order of [`EndReason::ALL`].
     at_end: Vec<AtEnd>,
+    /// In the order of [`StoreTask::ALL`].
+    store_failed: Vec<Counter>,
     /// What is counted, and how the registry's numbers tell it.
     counters: Vec<(Counter, Told)>,
 }
 
 /// The counters without a label of their own.
-const COUNTERS: [(&str, &str, Told); 14] = [
+const COUNTERS: [(&str, &str, Told); 13] = [
     ("session_actors_opened_total", "Sessions opened", |stats| stats.opened),
     ("session_actors_ended_in_store_total", "Sessions whose time came while they were in the store", |stats| {
         stats.ended_in_store
@@ -159,9 +164,6 @@ const COUNTERS: [(&str, &str, Told); 14] = [
     ("session_actors_refused_total", "Opens refused for lack of room", |stats| stats.refused),
     ("session_actors_passivated_total", "Times that a session left memory for the store", |stats| stats.passivated),
     ("session_actors_restored_total", "Times that a session came back from the store", |stats| stats.restored),
-    ("session_actors_store_failed_total", "Times that the store could not do what it was asked", |stats| {
-        stats.store_failed
-    }),
     ("session_actors_warned_total", "Warnings before a deadline", |stats| stats.warned),
     ("session_actors_extended_total", "Extensions granted at an idle deadline", |stats| stats.extended),
     ("session_actors_would_end_total", "Ends that observe mode did not carry out", |stats| stats.would_end),
@@ -181,6 +183,8 @@ const WATCHERS: &str = "session_actors_watchers";
 const ENDED: &str = "session_actors_ended_total";
 const AGE: &str = "session_actors_age_seconds";
 const IDLE: &str = "session_actors_idle_seconds";
+const STORE_FAILED: &str = "session_actors_store_failed_total";
+const LATE: &str = "session_actors_expiry_late_seconds";
 const DRAIN: &str = "session_actors_drain_seconds";
 
 impl Handles {
@@ -194,9 +198,11 @@ impl Handles {
                 ended: counter!(ENDED, "registry" => name.clone(), "reason" => reason),
                 age: histogram!(AGE, "registry" => name.clone(), "reason" => reason),
                 idle: histogram!(IDLE, "registry" => name.clone(), "reason" => reason),
+                late: histogram!(LATE, "registry" => name.clone(), "reason" => reason),
                 drain: histogram!(DRAIN, "registry" => name.clone(), "reason" => reason),
             }
         };
+        let failed = |task: &StoreTask| counter!(STORE_FAILED, "registry" => name.clone(), "task" => task.as_str());
         Self {
             active: state("active"),
             draining: state("draining"),
@@ -204,6 +210,7 @@ impl Handles {
             max: gauge!(MAX, "registry" => name.clone()),
             watchers: gauge!(WATCHERS, "registry" => name.clone()),
             at_end: EndReason::ALL.iter().map(at_end).collect(),
+            store_failed: StoreTask::ALL.iter().map(failed).collect(),
             counters: COUNTERS.map(|(metric, _, of)| (counter!(metric, "registry" => name.clone()), of)).into(),
         }
     }
@@ -218,6 +225,9 @@ impl Handles {
         for ((_, ended), at_end) in stats.ended.iter().zip(&self.at_end) {
             at_end.ended.absolute(ended);
         }
+        for ((_, failed), counter) in stats.store_failed.iter().zip(&self.store_failed) {
+            counter.absolute(failed);
+        }
         for (counter, of) in &self.counters {
             counter.absolute(of(stats));
         }
@@ -228,10 +238,13 @@ impl Handles {
             EventKind::Draining { .. } => drop(draining.insert(event.session, event.at)),
             // A shutdown drains what it passivates as well.
             EventKind::Passivated { .. } => drop(draining.remove(&event.session)),
-            EventKind::Ended(Ended { reason, age, idle, .. }) => {
+            EventKind::Ended(Ended { reason, age, idle, late, .. }) => {
                 let Some(at_end) = self.at_end.get(*reason as usize) else { return };
                 at_end.age.record(*age);
                 at_end.idle.record(*idle);
+                if let Some(late) = late {
+                    at_end.late.record(*late);
+                }
                 if let Some(since) = draining.remove(&event.session) {
                     at_end.drain.record(event.at.duration_since(since).unwrap_or_default());
                 }
@@ -246,11 +259,13 @@ fn describe() {
     describe_gauge!(MAX, "The cap on sessions");
     describe_gauge!(WATCHERS, "Watches there are");
     describe_counter!(ENDED, "Sessions ended, by reason");
+    describe_counter!(STORE_FAILED, "Times that the store could not do what it was asked, by what that was");
     for (metric, what, _) in COUNTERS {
         describe_counter!(metric, what);
     }
     describe_histogram!(AGE, Unit::Seconds, "Age of a session at its end");
     describe_histogram!(IDLE, Unit::Seconds, "How long a session had been idle at its end");
+    describe_histogram!(LATE, Unit::Seconds, "From the deadline that a session passed until it began to end");
     describe_histogram!(
         DRAIN,
         Unit::Seconds,

@@ -19,6 +19,9 @@ pub struct Ruling {
     pub limits: EffectiveLimits,
     /// Where they come from.
     pub rule: AppliedRule,
+    /// What the session set itself, if it did.
+    #[serde(skip)]
+    pub(crate) own: Option<Limits>,
 }
 
 /// Where a session's limits come from.
@@ -89,6 +92,7 @@ impl RuleTable {
             let ruling = Ruling {
                 limits: Limits::never().over(limits),
                 rule: AppliedRule::Exclude { pattern: pattern.clone() },
+                own: None,
             };
             exceptions.push((glob, Arc::new(ruling)));
         }
@@ -99,10 +103,10 @@ impl RuleTable {
             let limits = own.over(limits);
             limits.check(&place)?;
             let rule = AppliedRule::Rule { index, pattern: pattern.clone() };
-            exceptions.push((glob, Arc::new(Ruling { limits, rule })));
+            exceptions.push((glob, Arc::new(Ruling { limits, rule, own: None })));
         }
 
-        let default = Arc::new(Ruling { limits: *limits, rule: AppliedRule::Default });
+        let default = Arc::new(Ruling { limits: *limits, rule: AppliedRule::Default, own: None });
         Ok(Self { exceptions, default })
     }
 

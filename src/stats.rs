@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use crate::event::{EndReason, EventKind};
+use crate::event::{EndReason, EventKind, StoreTask};
 
 /// What a registry has done since it was started, and how it stands.
 ///
@@ -39,8 +39,8 @@ pub struct Stats {
     pub restored: u64,
     /// Of the ended, those whose time came while they were in the store.
     pub ended_in_store: u64,
-    /// Times that the store could not do what it was asked.
-    pub store_failed: u64,
+    /// Times that the store could not do what it was asked, by what that was.
+    pub store_failed: StoreFailedCounts,
     /// Warnings given before a deadline.
     pub warned: u64,
     /// Extensions granted at an idle deadline.
@@ -116,7 +116,7 @@ impl EndedCounts {
         EndReason::ALL.iter().map(|&reason| (reason, self.get(reason)))
     }
 
-    fn add(&mut self, reason: EndReason) {
+    pub(crate) fn add(&mut self, reason: EndReason) {
         self.0[reason as usize] += 1;
     }
 }
@@ -128,6 +128,43 @@ impl fmt::Debug for EndedCounts {
 }
 
 impl Serialize for EndedCounts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
+
+/// How often the store could not do each [`StoreTask`].
+///
+/// Serializes as a map with every task in it.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct StoreFailedCounts([u64; StoreTask::ALL.len()]);
+
+impl StoreFailedCounts {
+    /// How often it could not do this.
+    #[must_use]
+    pub const fn get(&self, task: StoreTask) -> u64 {
+        self.0[task as usize]
+    }
+
+    /// How often it failed at all.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// Every task with its count, in the order of [`StoreTask::ALL`].
+    pub fn iter(&self) -> impl Iterator<Item = (StoreTask, u64)> {
+        StoreTask::ALL.iter().map(|&task| (task, self.get(task)))
+    }
+}
+
+impl fmt::Debug for StoreFailedCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+impl Serialize for StoreFailedCounts {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.iter())
     }
@@ -152,7 +189,7 @@ pub(crate) struct Totals {
     pub(crate) passivated: u64,
     pub(crate) restored: u64,
     pub(crate) ended_in_store: u64,
-    pub(crate) store_failed: u64,
+    pub(crate) store_failed: StoreFailedCounts,
     pub(crate) warned: u64,
     pub(crate) extended: u64,
     pub(crate) would_end: u64,
@@ -175,7 +212,7 @@ impl Totals {
                 self.left_over(*cut, *handed_over, *dropped);
             }
             EventKind::Restored { .. } => self.restored += 1,
-            EventKind::StoreFailed { .. } => self.store_failed += 1,
+            EventKind::StoreFailed { doing, .. } => self.store_failed.0[*doing as usize] += 1,
             // Shown as the number of sessions that drain now, which the live set knows.
             EventKind::Draining { .. } => {}
             EventKind::Ended(ended) => {
@@ -214,6 +251,7 @@ mod tests {
         totals.count(&EventKind::Ended(Ended {
             reason: EndReason::MaxAge,
             age: Duration::ZERO,
+            late: None,
             idle: Duration::ZERO,
             handled: 0,
             cut: 1,
@@ -232,7 +270,7 @@ mod tests {
             concat!(
                 r#"{"live":4,"draining":1,"waiting":1,"keys":5,"max_sessions":null,"opened":5,"#,
                 r#""ended":{"idle_timeout":0,"max_age":1,"stuck":0,"closed":0,"stopped":0,"evicted":0,"panicked":0,"shutdown":0,"aborted":0},"#,
-                r#""start_failed":1,"refused":7,"passivated":0,"restored":0,"ended_in_store":0,"store_failed":0,"warned":0,"extended":0,"would_end":0,"#,
+                r#""start_failed":1,"refused":7,"passivated":0,"restored":0,"ended_in_store":0,"store_failed":{"load":0,"save":0,"remove":0},"warned":0,"extended":0,"would_end":0,"#,
                 r#""messages_handed_over":2,"messages_dropped":3,"work_cut":1,"watchers":2,"lagged":6}"#,
             )
         );

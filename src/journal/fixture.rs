@@ -52,6 +52,7 @@ pub(crate) fn ended(reason: EndReason) -> Ended {
         reason,
         age: Duration::ZERO,
         idle: Duration::ZERO,
+        late: None,
         handled: 0,
         cut: 0,
         handed_over: 0,

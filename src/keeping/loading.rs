@@ -178,6 +178,7 @@ pub(super) fn ended(figures: &Figures, reason: EndReason, now: Moment) -> Ended 
         reason,
         age: now.saturating_since(figures.opened),
         idle: now.saturating_since(figures.last_activity),
+        late: None,
         handled: figures.handled,
         cut: 0,
         handed_over: 0,

@@ -111,10 +111,10 @@ impl<A: Session> RegistryBuilder<A> {
     }
 
     /// How long the store may take for an answer before whoever waits for it is told that there is none. Defaults to
-    /// 10 seconds. Zero counts as a millisecond.
+    /// 10 seconds. Zero counts as a millisecond, and what is longer than a day as a day.
     #[cfg(feature = "store")]
     pub fn store_timeout(mut self, timeout: Duration) -> Self {
-        self.store_timeout = timeout.max(Duration::from_millis(1));
+        self.store_timeout = timeout.clamp(Duration::from_millis(1), Duration::from_secs(24 * 60 * 60));
         self
     }
 

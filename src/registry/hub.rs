@@ -51,6 +51,14 @@ impl Rules {
             Mode::Observe => None,
         }
     }
+
+    pub(super) fn mode(&self) -> Mode {
+        self.policy.get_mode()
+    }
+
+    pub(super) fn ruling(&self, key: &SessionKey) -> Arc<Ruling> {
+        self.table.resolve(key.as_str())
+    }
 }
 
 pub(crate) struct Hub<A: Session> {

@@ -10,6 +10,7 @@ use actix::{Addr, Handler, Message, Recipient, prelude::SendError as ActixSendEr
 
 mod builder;
 mod closing;
+mod dry_run;
 mod ends;
 pub(crate) mod handle;
 pub(crate) mod hub;
@@ -21,6 +22,7 @@ mod shutdown;
 pub use self::{
     builder::RegistryBuilder,
     closing::Closing,
+    dry_run::DryRun,
     handle::WeakSessionRegistry,
     reply::Reply,
     shutdown::{Shutdown, ShutdownReport},
@@ -32,6 +34,7 @@ use crate::{
     event::EventId,
     info::SessionInfo,
     key::{IntoKey, SessionKey},
+    moment::Moment,
     policy::{Mode, Policy, PolicyError},
     session::{Session, caller::Caller, inside, wishes::Wishes},
     start::Make,
@@ -220,6 +223,16 @@ impl<A: Session> SessionRegistry<A> {
             return key.into_key().map_or_else(|_| Closing::new(None), |key| keeper.close(hub, key));
         }
         Closing::new(hub.close_in_memory(key.as_str()))
+    }
+
+    /// Puts off the idle end of the session of `key`: it does not come before `by` from now. As if
+    /// [`Session::expiring`] had answered that, so it is no activity, never shortens what the session has, and does not
+    /// move `max_age`. True if there is such a session in memory, which then gets that time; one that drains does not.
+    pub fn extend(&self, key: impl IntoKey, by: Duration) -> bool {
+        let hub = self.hub();
+        let until = hub.clock.now().checked_add(by).unwrap_or(Moment::LAST);
+        // Under the entry lock: an idle end sees it, or has left the directory before.
+        hub.directory.with(key.as_str(), |route| route.vitals.grant(until)).is_some()
     }
 
     // ---- what there is ------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 use std::{
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use actix::dev::Envelope;
@@ -65,11 +66,14 @@ impl<A: Session> Body<A> {
                 Action::Consult if !mailbox_empty && !self.ctx.lifecycle.is_too_old(now, &limits) => break,
                 // Nobody calls off max age.
                 Action::Consult if !mailbox_empty => {
+                    self.note_lateness(now, EndReason::MaxAge, load);
                     again = self.begin_drain(now, EndReason::MaxAge, self.drain_until(now), load);
                 }
                 Action::Consult => {
+                    let due = self.ctx.lifecycle.due_at(EndReason::IdleTimeout, load, &limits);
                     again = !self.goes_idle(now, cx, taken);
                     if !again {
+                        self.ctx.vitals.set_late(due.map_or(Duration::ZERO, |due| now.saturating_since(due)));
                         // The hook may have begun something, a goodbye: it has until the end of the drain.
                         load = self.ctx.load(true);
                         again = self.announce_drain(now, EndReason::IdleTimeout, load);
@@ -81,6 +85,7 @@ impl<A: Session> Body<A> {
                         EndReason::Stuck => Some(now),
                         _ => self.drain_until(now),
                     };
+                    self.note_lateness(now, reason, load);
                     again = self.begin_drain(now, reason, until, load);
                 }
                 // What the last piece of work sent to its own session came after the look at the mailbox.
@@ -104,6 +109,11 @@ impl<A: Session> Body<A> {
         let fixed = lifecycle.fixed_end(&self.ctx.ruling.limits);
         self.ctx.vitals.set_expiry(fixed, lifecycle.extended());
         Decision::Rest
+    }
+
+    fn note_lateness(&mut self, now: Moment, reason: EndReason, load: Load) {
+        let due = self.ctx.lifecycle.due_at(reason, load, &self.ctx.ruling.limits);
+        self.ctx.vitals.set_late(due.map_or(Duration::ZERO, |due| now.saturating_since(due)));
     }
 
     /// The idle deadline has passed: asks the session, then leaves the directory unless somebody
@@ -155,7 +165,7 @@ impl<A: Session> Body<A> {
                 *taken = Some(envelope);
                 return false;
             }
-            vitals.last_activity() <= known && !vitals.holds().has_counted_end() && may(vitals)
+            vitals.last_activity() <= known && !vitals.holds().has_counted_end() && !vitals.has_grant() && may(vitals)
         });
         let Some(route) = route else { return false };
         drop(route);
@@ -228,6 +238,17 @@ impl<A: Session> Body<A> {
         let limits = &self.ctx.ruling.limits;
         let at = self.ctx.lifecycle.wake_at(self.ctx.load(false), limits);
         earlier(at, self.keep_at())
+    }
+
+    /// Somebody outside has asked for more time.
+    pub(super) fn extend_as_granted(&mut self) {
+        let until = self.ctx.vitals.take_grant();
+        let now = self.ctx.locals.clock.now();
+        let Some(by) = self.ctx.lifecycle.grant(now, until) else { return };
+        if self.ctx.locals.keeps {
+            self.ctx.note_change(now);
+        }
+        self.publish(now, EventKind::Extended { by });
     }
 
     fn publish(&self, now: Moment, kind: EventKind) {

@@ -159,6 +159,8 @@ fn dismantle<A: Session>(
     // What is held is made; it is not cut.
     let in_flight = body.in_flight().saturating_sub(u32::try_from(held.len()).unwrap_or(u32::MAX));
     let idle = body.idle(now);
+    let by_deadline = matches!(end.reason, EndReason::IdleTimeout | EndReason::MaxAge | EndReason::Stuck);
+    let late = by_deadline.then(|| body.ctx.vitals.late());
     let Body { act, ctx, agenda, span, seen_empty, .. } = body;
     let SessionContext { mailbox, vitals, locals, extras, .. } = ctx;
     let hub = Arc::clone(&locals.hub);
@@ -205,6 +207,7 @@ fn dismantle<A: Session>(
         reason: end.reason,
         age: now.saturating_since(vitals.opened()),
         idle,
+        late,
         handled: vitals.handled(),
         cut: in_flight.saturating_sub(not_cut),
         handed_over: 0,

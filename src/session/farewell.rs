@@ -6,16 +6,14 @@ use std::{
     sync::Arc,
 };
 
-use tokio::sync::oneshot;
-
 use super::{
     caller::because,
     ending::End,
     held::Held,
     panics::{drop_quietly, panic_message},
-    parting::{Fate, Parting, Pending},
+    parting::{Fate, Parting},
+    pending::Pending,
     saved::{Recorded, Saving},
-    saving::NO_ANSWER,
     span::SessionSpan,
     task::Body,
     traits::Session,
@@ -109,48 +107,21 @@ impl Store {
                 return parting.conclude(Some(&span), fate);
             }
         };
-        let saves = put.is_some();
-        let fate = move |outcome: Result<(), String>| match outcome {
-            Ok(()) if saves => Fate::Saved,
-            Ok(()) => Fate::Removed,
-            Err(error) if saves => Fate::Lost { error, before: before.clone() },
-            Err(error) => Fate::Remains { error },
-        };
+        let saves = put.is_some().then_some(before);
         let (hub, vitals) = (Arc::clone(&parting.hub), Arc::clone(&parting.vitals));
         let Some(keeper) = &hub.keeper else { return parting.conclude(Some(&span), Fate::Removed) };
         let (aborted, why) = (parting.end.aborted, parting.end.unserved());
-        let pending = Arc::new(Pending::new(parting, fate(Err(NO_ANSWER.to_owned()))));
-        let tell = |done: Done| match put {
+        let watch = Pending::ask(parting, saves, |done| match put {
             Some((snapshot, figures)) => keeper.save(&hub, &vitals, snapshot, figures, done),
             None => keeper.forget(&vitals, done),
-        };
+        });
         if aborted {
-            // There is no runtime any more: whoever hears the answer concludes.
+            // There is no runtime any more.
             because(why, || drop(drop_quietly(held)));
-            keeper.wait(&pending);
-            tell(Box::new(move |outcome| pending.heard(None, fate(outcome))));
-            return;
+            return drop(watch);
         }
-        let (answer, mut answered) = oneshot::channel();
-        let ticket = tell(Box::new(move |outcome| drop(answer.send(outcome))));
-        let hub = Arc::clone(&hub);
         actix::spawn(async move {
-            let Some(keeper) = &hub.keeper else { return };
-            let mut answer = keeper.patiently(&mut answered).await;
-            // What is told as not saved must not be there after all: it is taken back, or, if it is being made, waited
-            // for once more.
-            if answer.is_none() && saves && !ticket.take_back() {
-                answer = keeper.patiently(&mut answered).await;
-            }
-            let outcome = answer.unwrap_or_else(|| Err(NO_ANSWER.to_owned()));
-            let told = match &outcome {
-                Ok(()) => Ok(()),
-                Err(error) => Err(error.as_str()),
-            };
-            held.into_iter().for_each(|held| held.release(told));
-            pending.heard(Some(&span), fate(outcome));
+            watch.conclude(&span, |told| held.into_iter().for_each(|held| held.release(told))).await;
         });
     }
 }
-
-type Done = Box<dyn FnOnce(Result<(), String>) + Send>;

@@ -121,6 +121,15 @@ impl Lifecycle {
         self.until = Some(now.checked_add(by).unwrap_or(Moment::LAST));
     }
 
+    /// Somebody outside asked for more time. By how much it got it; `None` if it had that much, or drains.
+    pub(crate) fn grant(&mut self, now: Moment, until: Moment) -> Option<Duration> {
+        if self.is_draining() || self.until.is_some_and(|before| before >= until) || until <= now {
+            return None;
+        }
+        self.until = Some(until);
+        Some(until.saturating_since(now))
+    }
+
     /// It had been granted more time when it was saved.
     pub(crate) fn resume_extended(&mut self, until: Option<Moment>) {
         self.until = until;
@@ -240,6 +249,15 @@ impl Lifecycle {
         match self.stage {
             Stage::Draining(_) => self.until,
             Stage::Active | Stage::Ghost => self.nearest(load, limits).map(|(at, _)| at),
+        }
+    }
+
+    /// When it came that the session is to end as this.
+    pub(crate) fn due_at(&self, reason: EndReason, load: Load, limits: &EffectiveLimits) -> Option<Moment> {
+        match reason {
+            EndReason::Stuck => self.stuck_at(load, limits),
+            EndReason::MaxAge => self.age_deadline(limits),
+            _ => self.nearest(load, limits).map(|(at, _)| at),
         }
     }
 

@@ -31,6 +31,7 @@ mod noting;
 pub(crate) mod panics;
 pub(crate) mod parcel;
 mod parting;
+mod pending;
 mod replies;
 mod running;
 mod saved;

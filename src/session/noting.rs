@@ -22,6 +22,9 @@ impl<A: Session> Body<A> {
             // Not the instant of what the actor does after it, which may take its time.
             self.ctx.lifecycle.message(self.ctx.locals.clock.now());
         }
+        if wishes.has(Wishes::EXTEND) {
+            self.extend_as_granted();
+        }
         if wishes.has(Wishes::SAVE) {
             self.ctx.saving().asked = true;
         }

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use tracing::field::display;
 
 use super::{
@@ -21,7 +20,6 @@ use super::{
 use crate::{
     capacity::Permit,
     event::{EndReason, Ended, StoreTask},
-    keeping::Waiting,
     moment::Moment,
     registry::hub::Hub,
 };
@@ -107,7 +105,7 @@ fn log(span: Option<&SessionSpan>, vitals: &Vitals, ended: &Ended, goes_on: bool
     // Not twice: where the span is on, it has them.
     let key = span.is_none().then(|| display(vitals.key()));
     let id = span.is_none().then(|| display(vitals.id()));
-    let Ended { reason, age, idle, handled, cut, handed_over, dropped, panic } = ended;
+    let Ended { reason, age, idle, late: _, handled, cut, handed_over, dropped, panic } = ended;
     if goes_on && panic.is_none() && *cut == 0 && *dropped == 0 {
         tracing::debug!(key, id, ?age, ?idle, handled, handed_over, "session passivated");
         return;
@@ -119,45 +117,5 @@ fn log(span: Option<&SessionSpan>, vitals: &Vitals, ended: &Ended, goes_on: bool
         tracing::warn!(key, id, %reason, ?age, ?idle, handled, cut, handed_over, dropped, "{what}");
     } else {
         tracing::debug!(key, id, %reason, ?age, ?idle, handled, handed_over, "{what}");
-    }
-}
-
-/// Concludes when it is told what the store says, when it has waited for that too long, or dropped without it: its thread
-/// goes away.
-pub(super) struct Pending<A: Session>(Mutex<Option<(Parting<A>, Fate)>>);
-
-impl<A: Session> Pending<A> {
-    /// `unheard`: what holds if there is no answer.
-    pub(super) fn new(parting: Parting<A>, unheard: Fate) -> Self {
-        Self(Mutex::new(Some((parting, unheard))))
-    }
-
-    pub(super) fn heard(&self, span: Option<&SessionSpan>, kept: Fate) {
-        if let Some((parting, _)) = self.take() {
-            parting.conclude(span, kept);
-        }
-    }
-
-    fn unheard(&self) {
-        if let Some((parting, kept)) = self.take() {
-            parting.conclude(None, kept);
-        }
-    }
-
-    fn take(&self) -> Option<(Parting<A>, Fate)> {
-        self.0.lock().take()
-    }
-}
-
-impl<A: Session> Waiting<A> for Pending<A> {
-    fn give_up(&self, _: &Arc<Hub<A>>) -> bool {
-        self.unheard();
-        false
-    }
-}
-
-impl<A: Session> Drop for Pending<A> {
-    fn drop(&mut self) {
-        self.unheard();
     }
 }

@@ -82,7 +82,7 @@ impl<A: Session> SessionContext<A> {
                 if !self.locals.keeps {
                     limits.check_without_store(&PolicyPlace::Session)?;
                 }
-                Ok(Arc::new(Ruling { limits, rule: AppliedRule::Session }))
+                Ok(Arc::new(Ruling { limits, rule: AppliedRule::Session, own: Some(own.clone()) }))
             }
         }
     }

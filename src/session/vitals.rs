@@ -9,7 +9,7 @@
 use std::{
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence},
+        atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fence},
     },
     task::Waker,
     time::Duration,
@@ -19,7 +19,13 @@ use parking_lot::Mutex;
 
 use super::{holds::Holds, lifecycle::earlier, victim::Victim, wishes::Wishes};
 use crate::{
-    clock::Clock, event::Phase, event::SessionId, info::SessionInfo, key::SessionKey, moment::Moment, rules::Ruling,
+    clock::Clock,
+    event::{EndReason, Phase, SessionId},
+    info::SessionInfo,
+    key::SessionKey,
+    limits::EffectiveLimits,
+    moment::Moment,
+    rules::Ruling,
 };
 
 /// No instant: a limit that is off, a session that is not busy.
@@ -43,7 +49,7 @@ const BEGUN: u8 = 1;
 /// What a message touches comes first, so that it is one line of the processor's cache.
 #[repr(C)]
 pub(crate) struct Vitals {
-    wishes: AtomicU8,
+    wishes: AtomicU16,
     phase: AtomicU8,
     victim: Victim,
     /// It has been warned of a deadline: an `open` then begins another approach.
@@ -65,6 +71,10 @@ pub(crate) struct Vitals {
     fixed_end: AtomicU64,
     /// Until when an idle end was put off; 0 if it was not.
     extended: AtomicU64,
+    /// How long after its deadline it began to end, in microseconds.
+    late: AtomicU32,
+    /// Until when somebody outside asked for that, if the session has not heard it yet; 0 if nobody did.
+    granted: AtomicU64,
     key: SessionKey,
     id: AtomicU64,
     /// `None` until the session starts.
@@ -92,6 +102,8 @@ impl Vitals {
             last_activity: AtomicU64::new(0),
             fixed_end: AtomicU64::new(NEVER),
             extended: AtomicU64::new(0),
+            late: AtomicU32::new(0),
+            granted: AtomicU64::new(0),
             busy_since: AtomicU64::new(NEVER),
             handled: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
@@ -99,7 +111,7 @@ impl Vitals {
             host: AtomicU32::new(0),
             alarm: AtomicU64::new(NEVER),
             alarm_place: AtomicU64::new(u64::MAX),
-            wishes: AtomicU8::new(0),
+            wishes: AtomicU16::new(0),
             phase: AtomicU8::new(VitalPhase::Starting as u8),
             victim: Victim::default(),
             warned: AtomicBool::new(false),
@@ -182,6 +194,20 @@ impl Vitals {
         self.last_activity.fetch_max(now.nanos(), Ordering::Relaxed);
     }
 
+    /// Its idle end is put off until then, at least. Called under the entry lock, as `touch`.
+    pub(crate) fn grant(&self, until: Moment) {
+        self.granted.fetch_max(until.nanos(), Ordering::Relaxed);
+        self.wish(Wishes::EXTEND);
+    }
+
+    pub(crate) fn has_grant(&self) -> bool {
+        self.granted.load(Ordering::Relaxed) != 0
+    }
+
+    pub(crate) fn take_grant(&self) -> Moment {
+        Moment::of_nanos(self.granted.swap(0, Ordering::Relaxed))
+    }
+
     pub(crate) fn set_warned(&self) {
         self.warned.store(true, Ordering::Relaxed);
     }
@@ -246,6 +272,15 @@ impl Vitals {
     pub(crate) fn set_expiry(&self, fixed_end: Option<Moment>, extended: Option<Moment>) {
         self.fixed_end.store(fixed_end.map_or(NEVER, Moment::nanos), Ordering::Relaxed);
         self.extended.store(extended.map_or(0, Moment::nanos), Ordering::Relaxed);
+    }
+
+    /// It begins to end, so long after its deadline.
+    pub(crate) fn set_late(&self, by: Duration) {
+        self.late.store(u32::try_from(by.as_micros()).unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+
+    pub(crate) fn late(&self) -> Duration {
+        Duration::from_micros(self.late.load(Ordering::Relaxed).into())
     }
 
     /// How much is in flight, and since when it has made no progress.
@@ -313,6 +348,32 @@ impl Vitals {
             (Some(idle), Some(fixed)) => Some(idle.min(fixed)),
             (idle, fixed) => idle.or(fixed),
         }
+    }
+
+    pub(crate) fn ruling(&self) -> Option<Arc<Ruling>> {
+        self.ruling.lock().clone()
+    }
+
+    /// As what it would be over by these limits, if it is not ending already.
+    pub(crate) fn over(&self, now: Moment, limits: &EffectiveLimits) -> Option<EndReason> {
+        let passed = |since: Moment, limit: Option<Duration>| {
+            limit.and_then(|limit| since.checked_add(limit)).is_some_and(|at| at <= now)
+        };
+        if self.phase() != VitalPhase::Active {
+            return None;
+        }
+        if passed(self.opened(), limits.max_age) {
+            return Some(EndReason::MaxAge);
+        }
+        if !self.is_busy() {
+            let extended = Moment::of_nanos(self.extended.load(Ordering::Relaxed)) > now;
+            return (!extended && passed(self.last_activity(), limits.idle_timeout)).then_some(EndReason::IdleTimeout);
+        }
+        let since = match self.busy_since.load(Ordering::Relaxed) {
+            NEVER => return None,
+            nanos => Moment::of_nanos(nanos),
+        };
+        passed(since, limits.max_busy).then_some(EndReason::Stuck)
     }
 
     /// When it will have left memory, for good or for a store, if nothing more happens; `None` is never.

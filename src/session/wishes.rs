@@ -2,7 +2,7 @@
 
 /// Bits, so that asking twice asks once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Wishes(pub(super) u8);
+pub(crate) struct Wishes(pub(super) u16);
 
 impl Wishes {
     pub(crate) const CLOSE: Self = Self(1);
@@ -19,6 +19,9 @@ impl Wishes {
     pub(crate) const SAVE: Self = Self(64);
     /// The store has answered.
     pub(crate) const SAVED: Self = Self(128);
+
+    /// Its idle end is to be put off.
+    pub(crate) const EXTEND: Self = Self(256);
 
     pub(crate) fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0

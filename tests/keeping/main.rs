@@ -10,4 +10,5 @@ mod model;
 mod passivation;
 mod restart;
 mod silence;
+mod stopped_arbiter;
 mod threads;

@@ -93,36 +93,6 @@ async fn who_closes_is_told_that_it_could_not_be_done() {
     assert_eq!(store.count(), Ok(0));
 }
 
-/// An end on an arbiter that was stopped had nobody to watch its time.
-#[actix::test]
-async fn an_end_on_an_arbiter_that_stopped_is_told_in_time() {
-    let store = MemoryStore::new();
-    let lives = Lives::default();
-    let registry = SessionRegistry::builder(move |_: &SessionKey| Tally::new(&lives))
-        .policy(Policy::new(limits()))
-        .store_timeout(secs(2))
-        .arbiters(1)
-        .persist(store.clone())
-        .start()
-        .unwrap();
-    registry.send("k", Give(1)).await.unwrap();
-    let mut watch = registry.watch();
-    events(&mut watch).await;
-    stall(&store, true);
-    registry.send("k", Do(|_, _| assert!(Arbiter::current().stop()))).await.ok();
-    let told = soon(async {
-        loop {
-            let told = events(&mut watch).await;
-            if told.iter().any(|told| told.starts_with("ended aborted")) {
-                break told;
-            }
-            sleep(Duration::from_millis(20)).await;
-        }
-    });
-    assert_eq!(told.await, ["store_failed save k#1", "ended aborted k#1"]);
-    stall(&store, false);
-}
-
 /// Whoever came last in a queue that moved was given up on as if the store were silent.
 #[actix::test]
 async fn a_shutdown_of_many_waits_while_the_store_works() {
@@ -174,4 +144,17 @@ fn the_arbiter_that_started_the_registry_may_go() {
         assert!(soon(registry.close("k")).await.is_ok());
         soon(registry.shutdown(secs(1))).await.unwrap();
     });
+}
+
+#[actix::test]
+async fn a_timeout_without_end_is_one_of_a_day() {
+    let lives = Lives::default();
+    let registry = SessionRegistry::builder(move |_: &SessionKey| Tally::new(&lives))
+        .store_timeout(Duration::MAX)
+        .persist(MemoryStore::new())
+        .start()
+        .unwrap();
+    assert_eq!(soon(registry.send("k", Give(1))).await.unwrap(), [1]);
+    assert!(soon(registry.close("nobody")).await.is_err());
+    assert_eq!(soon(registry.shutdown(secs(1))).await.unwrap().unsaved, 0);
 }
