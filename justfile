@@ -36,6 +36,10 @@ examples:
 gateway:
     .ci/run gateway
 
+# sockets and webhooks on the example gateway, a few
+load:
+    .ci/run load
+
 # each feature by itself
 features:
     .ci/run features

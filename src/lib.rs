@@ -99,6 +99,8 @@ mod stats;
 #[cfg(feature = "store")]
 pub mod store;
 mod watch;
+#[cfg(feature = "web")]
+pub mod web;
 
 #[cfg(feature = "store")]
 pub use crate::keeping::persistent::Persistent;

@@ -1,27 +1,26 @@
 //! What all routes share, and the routes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::error::QueryPayloadError;
 use actix_web::{HttpRequest, HttpResponse, Route, web};
 use session_actors::store::{RedbOptions, RedbStore, Store as _};
+use session_actors::web::admin::Admin;
 use session_actors::{SessionRegistry, StartError};
 
 use super::config::Config;
 use super::errors::GatewayError;
 use super::metrics::Metrics;
-use super::protocol::SocketId;
 use super::server::ServerError;
 use super::session::GatewaySession;
-use super::{admin, events, hooks, metrics, ws};
+use super::{health, hooks, metrics, ws};
 
 pub(crate) struct Gateway {
     pub(crate) registry: SessionRegistry<GatewaySession>,
     pub(crate) config: Config,
     pub(crate) metrics: Metrics,
     draining: AtomicBool,
-    sockets: AtomicU64,
 }
 
 impl Gateway {
@@ -31,22 +30,25 @@ impl Gateway {
         let stored = store.count().map_err(StartError::from)?;
         let checkpoint = config.sessions.get_limits().checkpoint;
         tracing::info!(?checkpoint, file = %config.store.file.display(), stored, "sessions are kept");
-        let registry = SessionRegistry::builder(GatewaySession::factory(Arc::new(config.chat.clone())))
+        let registry = SessionRegistry::builder(GatewaySession::factory(Arc::new(config.clone())))
             .policy(config.sessions.clone())
             .arbiters(config.server.session_threads)
             .store_timeout(config.store.timeout)
             .persist(store)
             .start()?;
         let metrics = Metrics::of(&registry)?;
-        Ok(Self { registry, config, metrics, draining: AtomicBool::new(false), sockets: AtomicU64::new(1) })
+        Ok(Self { registry, config, metrics, draining: AtomicBool::new(false) })
     }
 
-    // Relaxed in all three: a number that is only to differ, and a flag that only `/health` reads. The registry's own
-    // flag is what refuses work.
-
-    pub(crate) fn next_socket(&self) -> SocketId {
-        SocketId(self.sockets.fetch_add(1, Ordering::Relaxed))
+    /// The operator's routes, behind the token if there is one.
+    pub(crate) fn admin(&self) -> Admin<GatewaySession> {
+        match &self.config.server.admin_token {
+            Some(token) => Admin::guarded(&self.registry, token.expose()),
+            None => Admin::unguarded(&self.registry),
+        }
     }
+
+    // Relaxed in both: a flag that only `/health` reads. The registry's own flag is what refuses work.
 
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
@@ -57,14 +59,17 @@ impl Gateway {
     }
 }
 
-/// A tail `{key:.*}` takes slashes as they are, and the router decodes `%2F` to one, so any key can be written.
-pub(crate) fn routes(app: &mut web::ServiceConfig) {
-    app.app_data(web::QueryConfig::default().error_handler(bad_query))
+/// A tail `{user:.*}` takes slashes as they are, so any key can be written.
+pub(crate) fn routes(app: &mut web::ServiceConfig, gateway: &web::Data<Gateway>) {
+    app.app_data(gateway.clone())
+        .app_data(ws::sessions(&gateway.registry))
+        .app_data(web::Data::new(ws::options(&gateway.config)))
+        .app_data(web::QueryConfig::default().error_handler(bad_query))
         .service(
             web::resource("/health")
-                .route(web::get().to(admin::health))
+                .route(web::get().to(health::health))
                 // Some load balancers ask so.
-                .route(web::head().to(admin::health))
+                .route(web::head().to(health::health))
                 .default_service(only("GET, HEAD")),
         )
         .service(
@@ -73,15 +78,8 @@ pub(crate) fn routes(app: &mut web::ServiceConfig) {
                 .default_service(only("POST")),
         )
         .service(web::resource("/ws/{user:.*}").route(web::get().to(ws::chat)).default_service(only("GET")))
-        .service(web::resource("/events").route(web::get().to(events::events)).default_service(only("GET")))
         .service(web::resource("/metrics").route(web::get().to(metrics::page)).default_service(only("GET")))
-        .service(web::resource("/sessions").route(web::get().to(admin::list)).default_service(only("GET")))
-        .service(
-            web::resource("/sessions/{key:.*}")
-                .route(web::get().to(admin::one))
-                .route(web::delete().to(admin::end))
-                .default_service(only("GET, DELETE")),
-        )
+        .service(gateway.admin().scope("/admin"))
         .default_service(web::to(async || Err::<HttpResponse, _>(GatewayError::NoRoute)));
 }
 

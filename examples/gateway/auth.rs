@@ -1,10 +1,10 @@
-//! Who may do what: the bearer token of the admin routes, the signature of a webhook, the origin of a socket.
+//! Who may do what: the bearer token of `/metrics`, the signature of a webhook.
 
 use std::fmt;
 use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
-use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::http::header::{self, HeaderMap};
 use actix_web::{FromRequest, HttpRequest, web};
 use hmac::{Hmac, Mac};
 use serde::Deserialize;
@@ -28,6 +28,11 @@ impl Secret {
         self.0.is_empty()
     }
 
+    /// For whoever does the comparing.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+
     /// Compares in constant time. The digests are compared, not the strings, so that not even the length leaks.
     fn is(&self, given: &str) -> bool {
         Sha256::digest(&self.0).ct_eq(&Sha256::digest(given)).into()
@@ -48,7 +53,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Proof that the caller may use the admin routes: a handler that takes it cannot be reached without.
+/// Proof that the caller is an operator: a handler that takes it cannot be reached without.
 #[derive(Debug)]
 pub(crate) struct Admin(());
 
@@ -82,20 +87,6 @@ pub(crate) fn check_signature(secret: Option<&Secret>, headers: &HeaderMap, body
         Ok(signature) if secret.signed(signature, body) => Ok(()),
         _ => Err(GatewayError::SignatureWrong),
     }
-}
-
-/// A browser sends `Origin`, and any page may open a socket to loopback: only the gateway's own pages and those listed
-/// may. Other clients send none.
-pub(crate) fn check_origin(headers: &HeaderMap, allowed: &[String]) -> Result<(), GatewayError> {
-    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
-    let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
-    let own = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
-    if own.is_some_and(|(_, authority)| Some(authority.as_bytes()) == host)
-        || allowed.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes())
-    {
-        return Ok(());
-    }
-    Err(GatewayError::OriginRefused { origin: String::from_utf8_lossy(origin.as_bytes()).into_owned() })
 }
 
 fn unhex(text: &str) -> Option<[u8; 32]> {

@@ -3,67 +3,44 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use actix::Message;
+use actix_ws::CloseCode;
+use session_actors::web::socket::{Frame, Goodbye, SocketId, Sockets};
 use session_actors::{EndReason, NotSaved};
 
-use super::config::ChatConfig;
+use super::config::Config;
 use super::conversation::{Conversation, Turn};
-use super::protocol::{Farewell, FrameError, ServerEvent, SocketId};
-use super::session::SessionAddr;
-use super::socket::{Lost, Outgoing, Socket};
-
-/// A socket comes in. The answer has the address of the very session that took it.
-#[derive(Message)]
-#[rtype(result = "Result<SessionAddr, JoinRefused>")]
-pub(crate) struct Join {
-    pub(crate) socket: Socket,
-}
-
-#[derive(Debug)]
-pub(crate) enum JoinRefused {
-    TooManySockets { limit: usize },
-    NotAChat,
-}
+use super::protocol::{ClientFrame, FrameError, ServerEvent};
 
 /// A socket said something and wants a reply that takes `think` to make.
-#[derive(Message)]
-#[rtype(result = "()")]
+#[derive(Debug)]
 pub(crate) struct Say {
     pub(crate) socket: SocketId,
     pub(crate) text: String,
     pub(crate) think: Duration,
 }
 
-/// A socket is gone. This is no activity: a session that everybody left ends by its idle time.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct Leave {
-    pub(crate) socket: SocketId,
-    pub(crate) why: &'static str,
-}
-
 #[derive(Debug)]
 pub(crate) struct ChatSession {
-    sockets: Vec<Socket>,
+    pub(crate) sockets: Sockets,
     conversation: Conversation,
     /// What is told when it is kept, and how much of it has been.
     outbox: VecDeque<ServerEvent>,
     told: u64,
     thinking: usize,
-    max_sockets: usize,
     max_thinking: usize,
+    max_think: Duration,
 }
 
 impl ChatSession {
-    pub(crate) fn new(config: &ChatConfig) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         Self {
-            sockets: Vec::new(),
+            sockets: Sockets::new().at_most(config.chat.sockets_per_session),
             conversation: Conversation::default(),
             outbox: VecDeque::new(),
             told: 0,
             thinking: 0,
-            max_sockets: config.sockets_per_session,
-            max_thinking: config.slow_replies,
+            max_thinking: config.chat.slow_replies,
+            max_think: config.limits.max_work,
         }
     }
 
@@ -75,28 +52,41 @@ impl ChatSession {
         self.conversation = conversation;
     }
 
-    pub(crate) fn has_sockets(&self) -> bool {
-        !self.sockets.is_empty()
+    /// A socket is in. `welcome` is made from the number of sockets, and of turns, and the last of these.
+    pub(crate) fn welcome(
+        &mut self,
+        socket: SocketId,
+        welcome: impl FnOnce(SocketId, usize, (u64, Vec<Turn>)) -> ServerEvent,
+    ) {
+        let sockets = self.sockets.len();
+        let others: Vec<_> = self.sockets.ids().filter(|id| *id != socket).collect();
+        for other in others {
+            self.tell(other, &ServerEvent::SocketJoined { socket, sockets });
+        }
+        self.tell(socket, &welcome(socket, sockets, (self.conversation.turns(), self.conversation.last())));
     }
 
-    /// Takes a socket in, unless there are too many. `welcome` is made from the number of sockets, and of turns, and the
-    /// last of these.
-    pub(crate) fn join(
-        &mut self,
-        socket: Socket,
-        welcome: impl FnOnce(SocketId, usize, (u64, Vec<Turn>)) -> ServerEvent,
-    ) -> Result<(), JoinRefused> {
-        self.sockets.retain(Socket::is_open);
-        if self.sockets.len() >= self.max_sockets {
-            return Err(JoinRefused::TooManySockets { limit: self.max_sockets });
-        }
-        let (id, sockets) = (socket.id, self.sockets.len() + 1);
-        self.broadcast(&ServerEvent::SocketJoined { socket: id, sockets });
-        let conversation = (self.conversation.turns(), self.conversation.last());
-        if socket.send((&welcome(id, sockets, conversation)).into()).is_ok() {
-            self.sockets.push(socket);
-        }
-        Ok(())
+    /// A socket has left.
+    pub(crate) fn gone(&mut self, socket: SocketId, why: &'static str) {
+        self.broadcast(&ServerEvent::SocketLeft { socket, sockets: self.sockets.len(), why });
+    }
+
+    /// What a frame says, unless it is none that is taken, which its socket is told.
+    pub(crate) fn read(&mut self, socket: SocketId, frame: Frame) -> Option<Say> {
+        let Frame::Text(text) = frame else {
+            let goodbye = "this chat takes text frames; binary ones it does not";
+            self.sockets.close(socket, Goodbye::new(CloseCode::Unsupported, "not_text", goodbye));
+            return None;
+        };
+        let say = ClientFrame::parse(&text).and_then(|ClientFrame { say: text, think_ms }| {
+            let think = Duration::from_millis(think_ms);
+            if think > self.max_think {
+                let message = format!("a reply may take {:?} at most: ask for less", self.max_think);
+                return Err(FrameError { error: "too_slow_a_reply", message });
+            }
+            Ok(Say { socket, text, think })
+        });
+        say.map_err(|error| self.tell(socket, &ServerEvent::Error(error))).ok()
     }
 
     /// What was said is to be told. The answer is the turn that now waits for its reply, if it is to have one.
@@ -144,49 +134,20 @@ impl ChatSession {
         }
     }
 
-    pub(crate) fn leave(&mut self, leave: &Leave) {
-        let before = self.sockets.len();
-        self.sockets.retain(|socket| socket.id != leave.socket);
-        // A socket that was let go for being slow has been announced already.
-        if self.sockets.len() < before {
-            let (socket, sockets) = (leave.socket, self.sockets.len());
-            self.broadcast(&ServerEvent::SocketLeft { socket, sockets, why: leave.why });
-        }
-    }
-
     /// The session is over: every socket is told why, behind all it has been told before.
-    pub(crate) fn end(&mut self, reason: EndReason) {
+    pub(crate) fn end(&mut self, reason: Option<EndReason>) {
         if self.thinking > 0 {
             let message = format!("slow replies that were not ready in time and will not come: {}", self.thinking);
             self.broadcast(&ServerEvent::Error(FrameError { error: "replies_cut", message }));
         }
-        for socket in self.sockets.drain(..) {
-            socket.close(Farewell::ended(reason));
-        }
+        self.sockets.end(reason);
     }
 
-    /// Tells all sockets. Those that cannot keep up are let go, and the others are told of that in turn.
-    pub(crate) fn broadcast(&mut self, event: &ServerEvent) {
-        let outgoing = Outgoing::from(event);
-        let mut lost = Vec::new();
-        self.sockets.retain(|socket| match socket.send(outgoing.clone()) {
-            Ok(()) => true,
-            Err(Lost(why)) => {
-                lost.push((socket.id, why));
-                false
-            }
-        });
-        // Ends because each round begins with fewer sockets.
-        for (socket, why) in lost {
-            self.broadcast(&ServerEvent::SocketLeft { socket, sockets: self.sockets.len(), why });
-        }
+    fn broadcast(&mut self, event: &ServerEvent) {
+        self.sockets.broadcast(event.to_json());
     }
 
     fn tell(&mut self, to: SocketId, event: &ServerEvent) {
-        let lost =
-            self.sockets.iter().find(|socket| socket.id == to).and_then(|socket| socket.send(event.into()).err());
-        if let Some(Lost(why)) = lost {
-            self.leave(&Leave { socket: to, why });
-        }
+        self.sockets.send(to, event.to_json());
     }
 }

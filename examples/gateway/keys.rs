@@ -1,4 +1,4 @@
-//! From a URL to a session's key: `hook:{source}:{id}`, `user:{user}`, or any key for the admin routes.
+//! From a URL to a session's key: `hook:{source}:{id}`, `user:{user}`.
 
 use session_actors::SessionKey;
 
@@ -21,17 +21,8 @@ pub(crate) fn hook_key(source: &str, id: &str) -> Result<SessionKey, GatewayErro
     key(&format!("{HOOK}{source}:{id}"))
 }
 
-pub(crate) fn user_key(user: &str) -> Result<SessionKey, GatewayError> {
-    if user.is_empty() {
-        return Err(GatewayError::BadPath("the user is empty: connect to /ws/{user}, such as /ws/ada"));
-    }
-    key(&format!("{USER}{user}"))
-}
-
-/// A key as the path of `/sessions/{key}` spells it.
-///
 /// The router turns bytes that are no UTF-8 into U+FFFD. Two broken keys must not become one, so that mark is refused.
-pub(crate) fn key(text: &str) -> Result<SessionKey, GatewayError> {
+fn key(text: &str) -> Result<SessionKey, GatewayError> {
     if text.contains(char::REPLACEMENT_CHARACTER) {
         return Err(GatewayError::BadPath("its percent escapes are not UTF-8: encode the key as UTF-8 first"));
     }

@@ -10,22 +10,18 @@
 //! |---|---|
 //! | `POST /hooks/{source}/{id}` | a JSON webhook, into the session `hook:{source}:{id}`; answers with its view |
 //! | `GET /ws/{user}` | a WebSocket chat, in the session `user:{user}`; several sockets may share it (`protocol.rs`) |
-//! | `GET /sessions`, `GET /sessions/{key}` | what is live, its limits and the time it has left |
-//! | `DELETE /sessions/{key}` | ends a session, answers with what it leaves |
-//! | `GET /events` | server-sent events: a snapshot, then every event; resumes after `Last-Event-ID` |
+//! | `GET /admin/` | the operator's page: what is live, the time it has left, what happens, the policy |
+//! | `GET /admin/sessions`, `/admin/events` and others | the same for programs (`session_actors::web::admin`) |
 //! | `GET /metrics` | for Prometheus: sessions by state, ends by reason, ages |
 //! | `GET /health` | 200, or 503 while draining |
 
-pub(crate) mod admin;
 pub(crate) mod app;
 pub(crate) mod auth;
-pub(crate) mod bridge;
 pub(crate) mod chat_session;
 pub(crate) mod config;
 pub(crate) mod conversation;
 pub(crate) mod errors;
-pub(crate) mod events;
-pub(crate) mod frame_guard;
+pub(crate) mod health;
 pub(crate) mod hook_session;
 pub(crate) mod hooks;
 pub(crate) mod keys;
@@ -34,7 +30,6 @@ pub(crate) mod protocol;
 pub(crate) mod server;
 pub(crate) mod session;
 pub(crate) mod signals;
-pub(crate) mod socket;
 pub(crate) mod ws;
 
 use std::error::Error;
@@ -149,10 +144,11 @@ fn greet(server: &Server) {
         "\
 try:
   curl http://{addr}/health
-  curl -N{token} http://{addr}/events
+  http://{addr}/admin/    in a browser
+  curl -N{token} http://{addr}/admin/events
   curl -H 'X-GitHub-Event: issues'{signature} -d '{{\"action\": \"opened\"}}' http://{addr}/hooks/github/octo/repo
-  curl{token} http://{addr}/sessions
-  curl{token} -X DELETE http://{addr}/sessions/hook:github:octo/repo
+  curl{token} http://{addr}/admin/sessions
+  curl{token} -X DELETE http://{addr}/admin/sessions/hook:github:octo%2Frepo
   curl -d '{{}}' 'http://{addr}/hooks/demo/slow?work_ms=5000'    and Ctrl-C here meanwhile: it finishes first
   a WebSocket client on ws://{addr}/ws/ada, in two windows; say something, then /slow 5"
     );

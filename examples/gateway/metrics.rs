@@ -14,6 +14,8 @@ use super::session::GatewaySession;
 /// In seconds: from a drain that takes no time to an age of weeks.
 const BUCKETS: [f64; 12] =
     [0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3_600.0, 21_600.0, 86_400.0, 604_800.0, 2_592_000.0, 31_536_000.0];
+/// The same for how late sessions begin to end, which is a matter of milliseconds.
+const LATE: [f64; 9] = [0.000_5, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 1.0, 10.0];
 /// Between two readings if nobody scrapes.
 const EVERY: Duration = Duration::from_secs(10);
 
@@ -25,7 +27,9 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn of(registry: &SessionRegistry<GatewaySession>) -> Result<Self, BuildError> {
         let seconds = Matcher::Suffix("_seconds".into());
-        let recorder = PrometheusBuilder::new().set_buckets_for_metric(seconds, &BUCKETS)?.build_recorder();
+        let late = Matcher::Full("session_actors_expiry_late_seconds".into());
+        let recorder = PrometheusBuilder::new().set_buckets_for_metric(seconds, &BUCKETS)?;
+        let recorder = recorder.set_buckets_for_metric(late, &LATE)?.build_recorder();
         // A recorder of its own: nothing else in this process measures anything.
         let registry = metrics::with_local_recorder(&recorder, || RegistryMetrics::new(registry, "gateway"));
         let page = recorder.handle();

@@ -49,7 +49,7 @@ impl Server {
         let shared = gateway.clone();
         let server = HttpServer::new(move || {
             let log = middleware::Logger::new("%a \"%r\" %s %b bytes, %D ms");
-            App::new().app_data(shared.clone()).wrap(log).configure(routes)
+            App::new().wrap(log).configure(|app| routes(app, &shared))
         })
         .workers(workers)
         .max_connections(connections)
@@ -67,7 +67,7 @@ impl Server {
     /// Drains in this order:
     ///
     /// 1. `/health` turns, and the registry opens nothing more: newcomers still get an answer, 503.
-    /// 2. Work in flight finishes and is answered, sockets get their farewell, sessions end, `/events` tells it and
+    /// 2. Work in flight finishes and is answered, sockets get their farewell, sessions end, `/admin/events` tells it and
     ///    ends.
     /// 3. Only then the server stops to listen, and what is still being written gets a moment.
     pub(crate) async fn drain(self) -> Result<ShutdownReport, ServerError> {

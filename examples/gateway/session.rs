@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use serde::{Deserialize, Serialize};
+use session_actors::web::socket::{Heard, SocketEvent};
 use session_actors::{Checkpoint, EndReason, Persistent, Session, SessionContext, SessionKey, Warning};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
-use super::chat_session::{ChatSession, Join, JoinRefused, Leave, Say};
-use super::config::ChatConfig;
+use super::chat_session::{ChatSession, Say};
+use super::config::Config;
 use super::conversation::Conversation;
 use super::hook_session::{Deliver, HookSession, HookView, NotAHook};
 use super::keys;
@@ -28,17 +29,14 @@ pub(crate) enum GatewaySession {
     Chat(ChatSession),
 }
 
-/// Where a socket sends what it hears. It stays with one incarnation: the session's end is the socket's end.
-pub(crate) type SessionAddr = Addr<GatewaySession>;
-
 impl GatewaySession {
     /// The registry's factory. Routes make keys by `keys` alone, so the prefix tells the kind.
-    pub(crate) fn factory(chat: Arc<ChatConfig>) -> impl Fn(&SessionKey) -> Self {
+    pub(crate) fn factory(config: Arc<Config>) -> impl Fn(&SessionKey) -> Self {
         move |key| {
             if key.as_str().starts_with(keys::HOOK) {
                 Self::Hook(HookSession::default())
             } else {
-                Self::Chat(ChatSession::new(&chat))
+                Self::Chat(ChatSession::new(&config))
             }
         }
     }
@@ -46,23 +44,35 @@ impl GatewaySession {
     /// Tells the sockets what has happened in the chat so far; where a crash must forget nothing that somebody has seen,
     /// once that is on disk. The reply of a message is held back for that by itself; what goes to a socket is not.
     fn publish(&mut self, ctx: &mut SessionContext<Self>) -> ResponseActFuture<Self, ()> {
-        let written = self.chat().map_or(0, |chat| chat.written());
+        let Some(chat) = self.chat() else { return Box::pin(fut::ready(())) };
+        let written = chat.written();
         if ctx.limits().checkpoint != Checkpoint::Always {
-            self.told(ctx, |chat| chat.tell_until(written, Ok(())));
+            chat.tell_until(written, Ok(()));
             return Box::pin(fut::ready(()));
         }
         let saved = ctx.checkpoint().into_actor(self);
-        Box::pin(saved.map(move |saved, session, ctx| {
-            session.told(ctx, |chat| chat.tell_until(written, saved));
+        Box::pin(saved.map(move |saved, session, _| {
+            if let Some(chat) = session.chat() {
+                chat.tell_until(written, saved);
+            }
         }))
     }
 
-    /// Whatever is told may lose a socket, and sockets keep a session in memory.
-    fn told<T>(&mut self, ctx: &mut SessionContext<Self>, tell: impl FnOnce(&mut ChatSession) -> T) -> Option<T> {
-        let chat = self.chat()?;
-        let told = tell(chat);
-        ctx.set_resident(chat.has_sockets());
-        Some(told)
+    fn say(&mut self, say: Say, ctx: &mut SessionContext<Self>) -> ResponseActFuture<Self, ()> {
+        let Some(chat) = self.chat() else { return Box::pin(fut::ready(())) };
+        let Some(turn) = chat.hear(&say) else { return Box::pin(fut::ready(())) };
+        if say.think.is_zero() {
+            chat.reply(turn, &say);
+            return self.publish(ctx);
+        }
+        let think = say.think;
+        let thought = self.publish(ctx).then(move |(), session, _| busy_for(think).into_actor(session));
+        Box::pin(thought.then(move |(), session, ctx| {
+            if let Some(chat) = session.chat() {
+                chat.reply(turn, &say);
+            }
+            session.publish(ctx)
+        }))
     }
 
     fn chat(&mut self) -> Option<&mut ChatSession> {
@@ -79,22 +89,21 @@ impl Actor for GatewaySession {
     /// Runs at every end but a panic; the sockets of a panicked session see their queue end instead.
     fn stopped(&mut self, ctx: &mut Self::Context) {
         if let Some(chat) = self.chat() {
-            // With sockets it leaves memory only to make room.
-            chat.end(ctx.end_reason().unwrap_or(EndReason::Evicted));
+            chat.end(ctx.end_reason());
         }
     }
 }
 
 impl Session for GatewaySession {
-    fn warned(&mut self, warning: Warning, ctx: &mut SessionContext<Self>) {
-        self.told(ctx, |chat| chat.broadcast(&ServerEvent::warning(warning.reason, warning.remaining)));
+    fn warned(&mut self, warning: Warning, _: &mut SessionContext<Self>) {
+        if let Some(chat) = self.chat() {
+            chat.sockets.warn(&warning);
+        }
     }
 
     fn draining(&mut self, reason: EndReason, ctx: &mut SessionContext<Self>) {
-        let hard_end = ctx.expires_at();
         if let Some(chat) = self.chat() {
-            let left = hard_end.map(|at| at.saturating_duration_since(Instant::now()));
-            chat.broadcast(&ServerEvent::draining(reason, left));
+            chat.sockets.drain(reason, ctx);
         }
     }
 }
@@ -139,44 +148,32 @@ impl Handler<Deliver> for GatewaySession {
     }
 }
 
-impl Handler<Join> for GatewaySession {
-    type Result = Result<SessionAddr, JoinRefused>;
-
-    fn handle(&mut self, Join { socket }: Join, ctx: &mut Self::Context) -> Self::Result {
-        let (key, id, limits) = (ctx.key().clone(), ctx.id(), ctx.limits());
-        let welcome =
-            |socket, sockets, (turns, last)| ServerEvent::Joined { key, id, socket, sockets, turns, last, limits };
-        self.told(ctx, |chat| chat.join(socket, welcome)).ok_or(JoinRefused::NotAChat)??;
-        Ok(ctx.address())
-    }
-}
-
-impl Handler<Say> for GatewaySession {
+impl Handler<SocketEvent> for GatewaySession {
     type Result = ResponseActFuture<Self, ()>;
 
-    fn handle(&mut self, say: Say, ctx: &mut Self::Context) -> Self::Result {
-        let Some(turn) = self.told(ctx, |chat| chat.hear(&say)).flatten() else {
-            return Box::pin(fut::ready(()));
-        };
-        if say.think.is_zero() {
-            self.told(ctx, |chat| chat.reply(turn, &say));
-            return self.publish(ctx);
+    fn handle(&mut self, event: SocketEvent, ctx: &mut Self::Context) -> Self::Result {
+        let (key, id, limits) = (ctx.key().clone(), ctx.id(), ctx.limits());
+        if let Some(chat) = self.chat() {
+            match chat.sockets.hear(event, ctx) {
+                Heard::Joined(socket) => chat.welcome(socket, |socket, sockets, (turns, last)| ServerEvent::Joined {
+                    key,
+                    id,
+                    socket,
+                    sockets,
+                    turns,
+                    last,
+                    limits,
+                }),
+                Heard::Left(socket, why) => chat.gone(socket, why),
+                Heard::Frame(socket, frame) => {
+                    if let Some(say) = chat.read(socket, frame) {
+                        return self.say(say, ctx);
+                    }
+                }
+                _ => {}
+            }
         }
-        let think = say.think;
-        let thought = self.publish(ctx).then(move |(), session, _| busy_for(think).into_actor(session));
-        Box::pin(thought.then(move |(), session, ctx| {
-            session.told(ctx, |chat| chat.reply(turn, &say));
-            session.publish(ctx)
-        }))
-    }
-}
-
-impl Handler<Leave> for GatewaySession {
-    type Result = ();
-
-    fn handle(&mut self, leave: Leave, ctx: &mut Self::Context) {
-        ctx.passive();
-        self.told(ctx, |chat| chat.leave(&leave));
+        Box::pin(fut::ready(()))
     }
 }
 

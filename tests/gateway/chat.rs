@@ -63,7 +63,7 @@ async fn a_slow_reply_keeps_the_session_past_its_idle_time() {
         assert_eq!(socket.event().await, json!({ "event": "reply", "turn": 1, "text": "you said: and deep" }));
     }
     assert!(begun.elapsed() >= Duration::from_secs(2));
-    assert_eq!(gateway.get("/sessions/user:ada").await.ok()["id"], joined["id"]);
+    assert_eq!(gateway.get("/admin/sessions/user:ada").await.ok()["id"], joined["id"]);
     for socket in [&mut one, &mut two] {
         socket.until("warning").await;
         assert_eq!(socket.closed().await, ("idle_timeout".into(), 1001));
@@ -79,7 +79,7 @@ async fn what_is_said_puts_the_end_off_and_a_ping_does_not() {
         talker.say("still here").await;
         assert_eq!(talker.until("reply").await["turn"], turn);
     }
-    assert_eq!(gateway.get("/sessions/user:ada").await.ok()["id"], joined["id"]);
+    assert_eq!(gateway.get("/admin/sessions/user:ada").await.ok()["id"], joined["id"]);
 
     let (mut pinger, _) = gateway.join("grace").await;
     pinger.until("warning").await;
@@ -157,7 +157,7 @@ async fn a_socket_that_leaves_is_answered_and_announced() {
 #[actix_web::test]
 async fn a_socket_that_leaves_does_not_put_the_end_off() {
     let gateway = TestGateway::start(IDLE);
-    let mut events = gateway.events("/events").await;
+    let mut events = gateway.events("/admin/events").await;
     let (mut chat, _) = gateway.join("ada").await;
     // 400 ms after the join, the session's last activity.
     chat.until("warning").await;
@@ -174,7 +174,7 @@ async fn an_operator_who_ends_a_chat_lets_replies_finish() {
     let (mut chat, _) = gateway.join("ada").await;
     chat.say(r#"{"say": "wait for it", "think_ms": 1000}"#).await;
     chat.until("thinking").await;
-    let ending = gateway.delete("/sessions/user:ada");
+    let ending = gateway.delete("/admin/sessions/user:ada");
     let watching = async {
         assert_eq!(chat.event().await["event"], "draining");
         assert_eq!(chat.event().await["text"], "you said: wait for it");
@@ -210,7 +210,7 @@ async fn a_goodbye_to_its_sockets_opens_no_other_session_and_loses_nothing() {
     }
     for user in 0..10 {
         let (mut socket, _) = gateway.join(&format!("v{user}")).await;
-        let answer = gateway.delete(&format!("/sessions/user:v{user}")).await.ok();
+        let answer = gateway.delete(&format!("/admin/sessions/user:v{user}")).await.ok();
         assert_eq!((&answer["ended"]["dropped"], &answer["ended"]["reason"]), (&json!(0), &json!("closed")));
         assert_eq!(socket.closed().await, ("closed".into(), 1001));
     }

@@ -17,7 +17,7 @@ const SIGNED: &str = "[hooks.secrets]\ngithub = \"it's a secret\"\n[sessions]\ni
 #[actix_web::test]
 async fn a_github_webhook_opens_a_session_that_ends_at_its_idle_time() {
     let gateway = TestGateway::start(IDLE);
-    let mut events = gateway.events("/events").await;
+    let mut events = gateway.events("/admin/events").await;
     assert_eq!(events.until("snapshot").await.data["sessions"], json!([]));
 
     let request = gateway.request("POST", "/hooks/github/octo/repo");
@@ -29,7 +29,7 @@ async fn a_github_webhook_opens_a_session_that_ends_at_its_idle_time() {
 
     // The answer is out a moment before the session is at rest; until then its greatest age is what it has left.
     let session = loop {
-        let mut listed = gateway.get("/sessions").await.ok();
+        let mut listed = gateway.get("/admin/sessions").await.ok();
         let session = listed["sessions"][0].take();
         if session["in_flight"] == 0 {
             break session;
@@ -44,7 +44,7 @@ async fn a_github_webhook_opens_a_session_that_ends_at_its_idle_time() {
     assert_eq!(events.until("warned").await.data["reason"], "idle_timeout");
     let ended = events.until("ended").await.data;
     assert_eq!((&ended["key"], &ended["reason"]), (&json!("hook:github:octo/repo"), &json!("idle_timeout")));
-    gateway.get("/sessions/hook:github:octo/repo").await.is_error(404, "no_session");
+    gateway.get("/admin/sessions/hook:github:octo%2Frepo").await.is_error(404, "no_session");
 }
 
 #[actix_web::test]
@@ -179,7 +179,7 @@ async fn a_full_registry_says_when_to_come_back() {
 #[actix_web::test]
 async fn a_hook_that_is_worked_on_outlasts_the_idle_time() {
     let gateway = TestGateway::start(IDLE);
-    let mut events = gateway.events("/events").await;
+    let mut events = gateway.events("/admin/events").await;
     let view = gateway.post("/hooks/github/slow?work_ms=1200", "{}").await.ok();
     assert_eq!(view["deliveries"], 1);
     let ended = events.until("ended").await.data;
@@ -191,7 +191,7 @@ async fn a_hook_that_is_worked_on_outlasts_the_idle_time() {
 #[actix_web::test]
 async fn a_hook_whose_session_panics_is_told() {
     let gateway = TestGateway::start(LASTING);
-    let mut events = gateway.events("/events").await;
+    let mut events = gateway.events("/admin/events").await;
     let waiting = gateway.post("/hooks/github/x?work_ms=30000", "{}");
     let breaking = async {
         events.until("opened").await;

@@ -43,17 +43,17 @@ async fn a_conversation_goes_on_after_a_restart() {
 #[actix_web::test]
 async fn a_chat_rests_in_the_store_once_its_last_socket_has_left() {
     let gateway = TestGateway::start(RESTLESS);
-    let mut events = gateway.events("/events").await;
+    let mut events = gateway.events("/admin/events").await;
     let (mut chat, _) = gateway.join("ada").await;
     chat.say("hi").await;
     chat.until("reply").await;
     // A hook that comes after it rests before it.
     gateway.post("/hooks/github/octo", "{}").await.ok();
     assert_eq!(events.until("passivated").await.data["key"], "hook:github:octo");
-    assert!(gateway.get("/sessions/user:ada").await.status.is_success());
+    assert!(gateway.get("/admin/sessions/user:ada").await.status.is_success());
     drop(chat);
     assert_eq!(events.until("passivated").await.data["key"], "user:ada");
-    gateway.get("/sessions/user:ada").await.is_error(404, "no_session");
+    gateway.get("/admin/sessions/user:ada").await.is_error(404, "no_session");
 
     let (_, again) = gateway.join("ada").await;
     assert_eq!(again["turns"], 1);
@@ -67,7 +67,7 @@ async fn a_duplicate_is_known_after_rest_and_restart() {
         let request = gateway.request("POST", "/hooks/github/octo").insert_header(("X-GitHub-Delivery", "one"));
         crate::support::answer(request.send_body("{}").await.expect("an answer")).await.ok()
     };
-    let mut events = gateway.events("/events").await;
+    let mut events = gateway.events("/admin/events").await;
     assert_eq!(deliver(&gateway).await["duplicate"], false);
     events.until("passivated").await;
     assert_eq!(deliver(&gateway).await["duplicate"], true);
@@ -92,8 +92,8 @@ fn what_a_store_cannot_do_is_no_fault_of_the_sender() {
 
     use crate::gateway::errors::GatewayError;
     for (cause, words) in [
-        (Unserved::NotSaved { error: "no space left".into() }, "may be forgotten: no space left"),
-        (Unserved::NotRestored { error: "no answer".into() }, "cannot be had from the store: no answer"),
+        (Unserved::NotSaved { error: "no space left".into() }, "may be forgotten again"),
+        (Unserved::NotRestored { error: "no answer".into() }, "cannot be had from its store"),
     ] {
         let error = GatewayError::from(session_actors::SendError::<()>::Unserved { cause });
         assert_eq!(error.status_code(), 503);

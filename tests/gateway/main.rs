@@ -12,7 +12,6 @@ mod gateway;
 mod admin;
 mod chat;
 mod chat_limits;
-mod events;
 mod hooks;
 mod kept;
 mod killed;

@@ -13,7 +13,7 @@ use crate::support::{HANDSHAKE, LASTING, PATIENCE, TestGateway, answer, get_raw}
 #[actix_web::test]
 async fn hooks_under_way_finish_sockets_are_told_and_newcomers_come_back_later() {
     let gateway = TestGateway::start(LASTING);
-    let mut events = gateway.events("/events").await;
+    let mut events = gateway.events("/admin/events").await;
     let (mut chat, _) = gateway.join("ada").await;
     let slow = gateway.request("POST", "/hooks/github/slow?work_ms=2000");
     let late = gateway.request("POST", "/hooks/github/late");
@@ -70,7 +70,7 @@ async fn a_slow_reply_is_waited_for_and_then_the_socket_closed() {
 #[actix_web::test]
 async fn what_does_not_finish_in_time_is_cut_and_its_sender_told() {
     let gateway = TestGateway::start("[server]\ndrain_timeout = \"300ms\"");
-    let mut events = gateway.events("/events").await;
+    let mut events = gateway.events("/admin/events").await;
     let stuck = gateway.request("POST", "/hooks/github/stuck?work_ms=30000").send_body("{}");
     let draining = async {
         events.until("opened").await;
@@ -87,7 +87,7 @@ async fn what_does_not_finish_in_time_is_cut_and_its_sender_told() {
         timeout(PATIENCE, futures_util::future::join(stuck, draining)).await.expect("in time");
     let told = answer(stuck.expect("an answer")).await;
     told.is_error(503, "ended_first");
-    assert!(told.body["message"].as_str().expect("a message").contains("shutdown"), "{told:?}");
+    assert!(told.body["detail"].as_str().expect("a detail").contains("shutdown"), "{told:?}");
     assert_eq!(ended.data["cut"], json!(1));
     assert_eq!(report.expect("drained").cut, 1);
 }

@@ -126,11 +126,11 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// A JSON error with this status and code, and a message.
+    /// A problem with this status and code, and what to do about it.
     #[track_caller]
     pub(crate) fn is_error(&self, status: u16, code: &str) {
-        assert_eq!((self.status.as_u16(), &self.body["error"]), (status, &Value::from(code)), "{self:?}");
-        assert!(self.body["message"].as_str().is_some_and(|message| message.len() > 20), "{self:?}");
+        assert_eq!((self.status.as_u16(), &self.body["code"]), (status, &Value::from(code)), "{self:?}");
+        assert!(self.body["detail"].as_str().is_some_and(|detail| detail.len() > 20), "{self:?}");
     }
 
     #[track_caller]
@@ -233,7 +233,6 @@ impl Chat {
 /// One server-sent event.
 #[derive(Debug)]
 pub(crate) struct Sse {
-    pub(crate) id: String,
     pub(crate) event: String,
     pub(crate) data: Value,
 }
@@ -278,11 +277,7 @@ impl Events {
 
 fn sse(block: &str) -> Option<Sse> {
     let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-    Some(Sse {
-        id: field("id")?.into(),
-        event: field("event")?.into(),
-        data: serde_json::from_str(field("data")?).expect("JSON"),
-    })
+    Some(Sse { event: field("event")?.into(), data: serde_json::from_str(field("data")?).expect("JSON") })
 }
 
 /// Makes the session's handler panic.

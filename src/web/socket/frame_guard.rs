@@ -13,7 +13,7 @@ use futures_core::Stream;
 
 const MASK: usize = 4;
 
-pub(crate) struct FrameGuard {
+pub(super) struct FrameGuard {
     payload: dev::Payload,
     max_frame: u64,
     place: Place,
@@ -32,7 +32,7 @@ enum Place {
 const AT_HEADER: Place = Place::Header { seen: [0; 10], len: 0 };
 
 impl FrameGuard {
-    pub(crate) fn new(payload: dev::Payload, max_frame: usize) -> Self {
+    pub(super) fn new(payload: dev::Payload, max_frame: usize) -> Self {
         Self { payload, max_frame: max_frame as u64, place: AT_HEADER }
     }
 

@@ -1,0 +1,129 @@
+//! `/stats`: how many there are and were.
+
+use std::collections::BTreeMap;
+
+use actix_web::{Resource, web};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{guard::Operator, only};
+use crate::{EndReason, OpenError, Phase, Session, SessionRegistry, Stats, web::Problem};
+
+pub(super) fn resource<A: Session>() -> Resource {
+    web::resource("/stats").route(web::get().to(stats::<A>)).default_service(only("GET"))
+}
+
+/// What there is, and what has happened since the registry was started.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Counts {
+    /// Sessions in memory.
+    live: usize,
+    by_phase: ByPhase,
+    /// By where their limits come from: `default`, `exclude main`, `rule 1: hook:*`, `session`.
+    by_rule: BTreeMap<String, usize>,
+    /// Sessions that wait to be started.
+    waiting: usize,
+    /// Keys that have a session, which count for the cap.
+    keys: usize,
+    /// The cap; null if there is none.
+    #[schema(required)]
+    max_sessions: Option<usize>,
+    opened: u64,
+    /// By reason.
+    #[schema(value_type = BTreeMap<String, u64>)]
+    ended: BTreeMap<&'static str, u64>,
+    start_failed: u64,
+    refused: u64,
+    passivated: u64,
+    restored: u64,
+    ended_in_store: u64,
+    /// By what it was asked.
+    #[schema(value_type = BTreeMap<String, u64>)]
+    store_failed: BTreeMap<&'static str, u64>,
+    warned: u64,
+    extended: u64,
+    would_end: u64,
+    messages_handed_over: u64,
+    messages_dropped: u64,
+    work_cut: u64,
+    watchers: usize,
+    lagged: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct ByPhase {
+    active: usize,
+    draining: usize,
+}
+
+impl Counts {
+    fn of<A: Session>(registry: &SessionRegistry<A>) -> Self {
+        let mut by_rule = std::collections::HashMap::new();
+        let mut by_phase = ByPhase { active: 0, draining: 0 };
+        let sessions = registry.list();
+        for info in &sessions {
+            match by_rule.get_mut(&info.rule) {
+                Some(count) => *count += 1,
+                None => drop(by_rule.insert(info.rule.clone(), 1_usize)),
+            }
+            match info.phase {
+                Phase::Active => by_phase.active += 1,
+                Phase::Draining => by_phase.draining += 1,
+            }
+        }
+        let Stats {
+            waiting,
+            keys,
+            max_sessions,
+            opened,
+            ended,
+            start_failed,
+            refused,
+            passivated,
+            restored,
+            ended_in_store,
+            store_failed,
+            warned,
+            extended,
+            would_end,
+            messages_handed_over,
+            messages_dropped,
+            work_cut,
+            watchers,
+            lagged,
+            ..
+        } = registry.stats();
+        Self {
+            live: sessions.len(),
+            by_phase,
+            by_rule: by_rule.into_iter().map(|(rule, count)| (rule.to_string(), count)).collect(),
+            waiting,
+            keys,
+            max_sessions,
+            opened,
+            ended: ended.iter().map(|(reason, count): (EndReason, u64)| (reason.as_str(), count)).collect(),
+            start_failed,
+            refused,
+            passivated,
+            restored,
+            ended_in_store,
+            store_failed: store_failed.iter().map(|(task, count)| (task.as_str(), count)).collect(),
+            warned,
+            extended,
+            would_end,
+            messages_handed_over,
+            messages_dropped,
+            work_cut,
+            watchers,
+            lagged,
+        }
+    }
+}
+
+/// Counts.
+#[utoipa::path(get, path = "/stats", responses((status = 200, body = Counts)))]
+pub(super) async fn stats<A: Session>(Operator(admin): Operator<A>) -> Result<web::Json<Counts>, Problem> {
+    let registry = admin.registry()?;
+    let counts = web::block(move || Counts::of(&registry)).await.map_err(|_| OpenError::ShuttingDown)?;
+    Ok(web::Json(counts))
+}

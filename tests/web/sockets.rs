@@ -1,0 +1,266 @@
+//! WebSockets of sessions: what they hear and say, and with what words they are let go. In real time.
+
+use std::time::Duration;
+
+use actix_codec::Framed;
+use actix_web::web::Bytes;
+use awc::{
+    BoxedSocket, Client,
+    http::StatusCode,
+    ws::{Codec, Frame, Message},
+};
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::Value;
+use session_actors::{EndReason, Limits, Policy, web::socket::SocketOptions};
+use tokio::time::{sleep, timeout};
+
+use crate::support::*;
+
+struct Peer(Framed<BoxedSocket, Codec>);
+
+impl Peer {
+    async fn connect(server: &Server, user: &str) -> Self {
+        let url = format!("http://127.0.0.1:{}/ws/{user}", server.port);
+        Self(Client::new().ws(url).connect().await.unwrap().1)
+    }
+
+    async fn say(&mut self, text: &str) {
+        self.0.send(Message::Text(text.to_owned().into())).await.unwrap();
+    }
+
+    /// The next frame but pings, which are answered if they are to be.
+    async fn frame(&mut self, pong: bool) -> Frame {
+        loop {
+            let frame = timeout(secs(10), self.0.next()).await.expect("nothing comes").unwrap().unwrap();
+            match frame {
+                Frame::Ping(bytes) if pong => self.0.send(Message::Pong(bytes)).await.unwrap(),
+                Frame::Ping(_) => {}
+                frame => return frame,
+            }
+        }
+    }
+
+    async fn text(&mut self) -> String {
+        match self.frame(true).await {
+            Frame::Text(text) => String::from_utf8(text.to_vec()).unwrap(),
+            frame => panic!("{frame:?}"),
+        }
+    }
+
+    async fn event(&mut self) -> Value {
+        serde_json::from_str(&self.text().await).unwrap()
+    }
+
+    /// The code it is closed with, and the reason of the event before that.
+    async fn closed(&mut self) -> (u16, String) {
+        let mut reason = String::new();
+        loop {
+            match self.frame(false).await {
+                Frame::Text(text) => {
+                    if let Ok(event) = serde_json::from_slice::<Value>(&text) {
+                        reason = event["reason"].as_str().unwrap_or_default().to_owned();
+                    }
+                }
+                Frame::Close(close) => return (close.unwrap().code.into(), reason),
+                frame => panic!("{frame:?}"),
+            }
+        }
+    }
+}
+
+fn start(limits: Limits) -> Server {
+    Server::start(Policy::new(limits), SocketOptions::new())
+}
+
+async fn until(mut so: impl FnMut() -> bool) {
+    timeout(secs(10), async {
+        while !so() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("it does not become so");
+}
+
+#[actix::test]
+async fn frames_reach_the_session_and_what_it_says_its_sockets() {
+    let server = start(limits());
+    let (mut ada, mut too, mut bob) =
+        (Peer::connect(&server, "ada").await, Peer::connect(&server, "ada").await, Peer::connect(&server, "bob").await);
+    ada.say("hello").await;
+    assert_eq!([ada.text().await, ada.text().await], ["you: hello", "all: hello"]);
+    assert_eq!(too.text().await, "all: hello");
+    too.0.send(Message::Binary(Bytes::from_static(b"\x00\xff"))).await.unwrap();
+    assert_eq!(ada.frame(true).await, Frame::Binary(Bytes::from_static(b"\x00\xff")));
+    bob.say("alone").await;
+    assert_eq!(bob.text().await, "you: alone");
+    assert_eq!(server.registry.len(), 2);
+    server.stop().await;
+}
+
+#[actix::test]
+async fn a_frame_is_activity_and_neither_pongs_nor_leaving_are() {
+    let server = start(Limits::new().idle_timeout(Duration::from_millis(600)));
+    let mut ada = Peer::connect(&server, "ada").await;
+    for _ in 0..4 {
+        sleep(Duration::from_millis(300)).await;
+        ada.say("still here").await;
+        ada.0.send(Message::Pong(Bytes::new())).await.unwrap();
+    }
+    assert!(server.registry.info("user:ada").is_some());
+    let mut bob = Peer::connect(&server, "bob").await;
+    sleep(Duration::from_millis(300)).await;
+    for _ in 0..3 {
+        bob.0.send(Message::Pong(Bytes::new())).await.unwrap();
+        sleep(Duration::from_millis(20)).await;
+    }
+    drop(bob.0.close().await);
+    let begin = std::time::SystemTime::now();
+    until(|| server.registry.info("user:bob").is_none()).await;
+    assert!(begin.elapsed().unwrap() < Duration::from_millis(500), "{:?}", begin.elapsed());
+    server.stop().await;
+}
+
+#[actix::test]
+async fn a_socket_is_told_of_the_end_before_and_with_a_code() {
+    let limits = Limits::new().idle_timeout(Duration::from_millis(500)).warn_before(Duration::from_millis(200));
+    let server = start(limits);
+    let mut ada = Peer::connect(&server, "ada").await;
+    let warning = ada.event().await;
+    assert_eq!((&warning["event"], &warning["reason"]), (&"warning".into(), &"idle_timeout".into()));
+    assert!((150..=200).contains(&warning["remaining_ms"].as_u64().unwrap()), "{warning}");
+    assert!(warning["message"].as_str().unwrap().ends_with("unless somebody says something"));
+    assert_eq!(ada.closed().await, (1001, "idle_timeout".into()));
+    server.stop().await;
+}
+
+#[actix::test]
+async fn every_end_has_its_code() {
+    let server = start(limits());
+    let (mut ada, mut bob, mut cy) =
+        (Peer::connect(&server, "ada").await, Peer::connect(&server, "bob").await, Peer::connect(&server, "cy").await);
+    ada.say("crash").await;
+    assert_eq!(ada.closed().await, (1011, "failed".into()));
+    bob.say("stop").await;
+    assert_eq!(bob.closed().await, (1000, "stopped".into()));
+    let closing = server.registry.close("user:cy");
+    assert_eq!(cy.closed().await, (1001, "closed".into()));
+    assert_eq!(closing.await.unwrap().reason, EndReason::Closed);
+
+    let mut dee = Peer::connect(&server, "dee").await;
+    dee.say("work").await;
+    sleep(Duration::from_millis(200)).await;
+    let stopped = actix::spawn(server.stop());
+    let draining = dee.event().await;
+    assert_eq!((&draining["event"], &draining["reason"]), (&"draining".into(), &"shutdown".into()));
+    assert_eq!(dee.closed().await, (1001, "shutdown".into()));
+    stopped.await.unwrap();
+}
+
+#[actix::test]
+async fn who_does_not_read_is_let_go_and_nobody_else_waits() {
+    let server = start(limits());
+    let mut slow = Peer::connect(&server, "ada").await;
+    let mut other = Peer::connect(&server, "bob").await;
+    slow.say("flood").await;
+    sleep(Duration::from_millis(300)).await;
+    other.say("hello").await;
+    assert_eq!(other.text().await, "you: hello");
+    // What had been queued comes first.
+    assert_eq!(slow.closed().await, (1008, "too_slow".into()));
+    assert!(server.registry.info("user:ada").is_some(), "the session goes on");
+    server.stop().await;
+}
+
+#[actix::test]
+async fn there_is_an_end_to_how_many_sockets_a_session_has() {
+    let server = start(limits());
+    let mut peers = Vec::new();
+    for _ in 0..16 {
+        peers.push(Peer::connect(&server, "ada").await);
+    }
+    assert_eq!(Peer::connect(&server, "ada").await.closed().await, (1013, "too_many_sockets".into()));
+    drop(peers.pop().unwrap().0.close().await);
+    sleep(Duration::from_millis(200)).await;
+    let mut again = Peer::connect(&server, "ada").await;
+    again.say("hello").await;
+    assert_eq!(again.text().await, "you: hello");
+    server.stop().await;
+}
+
+#[actix::test]
+async fn who_is_silent_is_let_go_and_who_answers_pings_is_not() {
+    let options = SocketOptions::new().ping(Duration::from_millis(100), Duration::from_millis(400));
+    let server = Server::start(Policy::new(limits()), options);
+    let mut silent = Peer::connect(&server, "ada").await;
+    assert_eq!(silent.closed().await, (1001, "silent".into()));
+    let mut alive = Peer::connect(&server, "ada").await;
+    let quiet = timeout(secs(1), alive.frame(true)).await;
+    assert!(quiet.is_err(), "{quiet:?}");
+    server.stop().await;
+}
+
+#[actix::test]
+async fn what_breaks_the_protocol_is_answered_with_its_code() {
+    let server = Server::start(Policy::new(limits()), SocketOptions::new().max_frame(1000));
+    let mut large = Peer::connect(&server, "ada").await;
+    large.say(&"x".repeat(1001)).await;
+    assert_eq!(large.closed().await, (1009, "too_large".into()));
+    let mut fits = Peer::connect(&server, "ada").await;
+    fits.say(&"x".repeat(1000)).await;
+    assert_eq!(fits.text().await.len(), 1005);
+    server.stop().await;
+}
+
+/// Nothing of it is lost, and the peer is not read meanwhile.
+#[actix::test]
+async fn a_session_that_is_slower_than_its_peer_makes_it_wait() {
+    let server = Server::start(Policy::new(limits()), SocketOptions::new().buffer(10_000));
+    let mut ada = Peer::connect(&server, "ada").await;
+    ada.say("work").await;
+    for n in 0..1_000 {
+        ada.say(&n.to_string()).await;
+    }
+    for n in 0..1_000 {
+        assert_eq!(ada.text().await, format!("you: {n}"));
+        assert_eq!(ada.text().await, format!("all: {n}"));
+    }
+    server.stop().await;
+}
+
+#[actix::test]
+async fn without_notices_only_the_close_frame_says_why() {
+    let limits = Limits::new().idle_timeout(Duration::from_millis(300)).warn_before(Duration::from_millis(100));
+    let server = Server::start(Policy::new(limits), SocketOptions::new().without_notices());
+    let mut ada = Peer::connect(&server, "ada").await;
+    assert_eq!(ada.closed().await, (1001, String::new()));
+    server.stop().await;
+}
+
+#[actix::test]
+async fn what_can_be_refused_is_refused_before_the_upgrade() {
+    let options = SocketOptions::new().allow_origin("https://app.example");
+    let server = Server::start(Policy::new(limits()).max_sessions(1), options);
+    let url = format!("http://127.0.0.1:{}/ws/ada", server.port);
+    let status = async |origin: &'static str| {
+        let answer = Client::new().ws(&url).origin(origin).connect().await;
+        match answer {
+            Ok(_) => StatusCode::SWITCHING_PROTOCOLS,
+            Err(awc::error::WsClientError::InvalidResponseStatus(status)) => status,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert_eq!(status("https://evil.example").await, StatusCode::FORBIDDEN);
+    assert!(server.registry.is_empty() || server.registry.len() == 1);
+    assert_eq!(status("https://app.example").await, StatusCode::SWITCHING_PROTOCOLS);
+    let own: &'static str = Box::leak(format!("http://127.0.0.1:{}", server.port).into_boxed_str());
+    assert_eq!(status(own).await, StatusCode::SWITCHING_PROTOCOLS);
+
+    // Of an answer about upgrades this client gives no body.
+    let plain = Client::new().get(&url).send().await.unwrap();
+    assert_eq!(plain.status(), StatusCode::UPGRADE_REQUIRED);
+    assert_eq!(plain.headers().get("upgrade").unwrap(), "websocket");
+    let full = Client::new().ws(format!("http://127.0.0.1:{}/ws/bob", server.port)).connect().await;
+    assert!(matches!(full, Err(awc::error::WsClientError::InvalidResponseStatus(StatusCode::SERVICE_UNAVAILABLE))));
+    server.stop().await;
+}
