@@ -68,7 +68,8 @@ impl Gateway {
             }
             sleep(Duration::from_millis(200)).await;
         }
-        sleep(Duration::from_secs(2)).await;
+        // Its allocator gives memory back in the course of ten seconds.
+        sleep(Duration::from_secs(15)).await;
         Ok(())
     }
 
