@@ -25,6 +25,8 @@ mod loading;
 #[cfg(feature = "store")]
 pub(crate) mod persistent;
 #[cfg(feature = "store")]
+mod reads;
+#[cfg(feature = "store")]
 mod resting;
 #[cfg(feature = "store")]
 pub(crate) mod rounds;

@@ -19,6 +19,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::{sync::mpsc as running, time::Instant};
 
+use super::reads::Reads;
 use crate::{
     event::SessionId,
     key::SessionKey,
@@ -32,7 +33,6 @@ const READERS: usize = 2;
 /// Between two attempts to make a removal that is owed.
 const OWED_AFTER: Duration = Duration::from_secs(1);
 
-type Read = Box<dyn FnOnce(&Asked) + Send>;
 type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 struct Write {
@@ -147,7 +147,13 @@ pub(super) struct Desk {
 
 struct Threads {
     writes: mpsc::Sender<Write>,
-    reads: mpsc::Sender<Read>,
+    reads: Arc<Reads>,
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.reads.close();
+    }
 }
 
 impl Desk {
@@ -168,8 +174,9 @@ impl Desk {
         }
         let (guard, running) = running::channel(1);
         let (writes, to_write) = mpsc::channel();
-        let (reads, to_read) = mpsc::channel::<Read>();
-        let to_read = Arc::new(Mutex::new(to_read));
+        let reads = Arc::new(Reads::default());
+        // Dropped, also if one of the threads cannot be started, it ends the others.
+        let threads = Threads { writes, reads: Arc::clone(&reads) };
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
             thread::Builder::new().name(format!("session-store-{name}")).spawn(run).map(drop)
         };
@@ -182,19 +189,16 @@ impl Desk {
             }),
         )?;
         for _ in 0..READERS {
-            let (reader, to_read, held) = (Arc::clone(&asked), Arc::clone(&to_read), guard.clone());
+            let (reader, reads, held) = (Arc::clone(&asked), Arc::clone(&reads), guard.clone());
             let run = move || {
-                loop {
-                    // Whoever waits for work holds the lock; the other waits for that.
-                    let next = to_read.lock().recv();
-                    let Ok(read) = next else { break };
+                while let Some(read) = reads.next() {
                     read(&reader);
                 }
                 drop((reader, held));
             };
             spawn("reader", Box::new(run))?;
         }
-        let threads = Mutex::new(Some(Threads { writes, reads }));
+        let threads = Mutex::new(Some(threads));
         Ok(Self { asked: Arc::downgrade(&asked), immediate: None, threads, running: Some(running).into() })
     }
 
@@ -207,7 +211,7 @@ impl Desk {
         }
         if let Some(threads) = &*self.threads.lock() {
             // A reader that panicked would be the last word of its kind; none does: what runs there is caught.
-            let _ = threads.reads.send(Box::new(move |asked| drop(quietly(|| read(asked)))));
+            threads.reads.push(Box::new(move |asked| drop(quietly(|| read(asked)))));
         }
     }
 

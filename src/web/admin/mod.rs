@@ -24,7 +24,7 @@
 //! | `GET /events` | server-sent events, after `Last-Event-ID`; `sessions=false` leaves the sessions out of snapshots |
 //! | `GET /openapi.json` | all of this as OpenAPI 3.1; open, as the page |
 //!
-//! A key is one segment of the path, percent-encoded: `/` in it is `%2F`. Errors are [`Problem`](super::Problem)s.
+//! A key is one segment of the path, percent-encoded: `/` in it is `%2F`. Errors are [`Problem`]s.
 
 mod counts;
 mod events;
