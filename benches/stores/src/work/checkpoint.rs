@@ -87,7 +87,7 @@ pub(crate) async fn checkpoint<E: Engine>(work: Work, place: &Place) -> Outcome 
 
 fn check(registry: &Registry) -> Result<(), String> {
     let stats = registry.stats();
-    if stats.store_failed > 0 { Err(format!("the store failed: {stats:?}")) } else { Ok(()) }
+    if stats.store_failed.total() > 0 { Err(format!("the store failed: {stats:?}")) } else { Ok(()) }
 }
 
 /// Nanoseconds for each message, with a caller for each session.

@@ -32,7 +32,7 @@ pub(crate) async fn passivate<E: Engine>(place: &Place) -> Outcome {
     wait_until(|| registry.is_empty(), WITHIN).await?;
     let took = (first + after).elapsed().as_secs_f64();
     let stats = registry.stats();
-    if stats.passivated != sessions as u64 || stats.store_failed > 0 {
+    if stats.passivated != sessions as u64 || stats.store_failed.total() > 0 {
         return Err(format!("not what was expected: {stats:?}").into());
     }
     registry.shutdown(WITHIN).await?;

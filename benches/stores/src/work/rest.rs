@@ -98,7 +98,7 @@ async fn in_batches<E: Engine>(place: &Place) -> Outcome {
 async fn gone(registry: &Registry, count: usize) -> Result<(), Box<dyn std::error::Error>> {
     wait_until(|| registry.is_empty(), WITHIN).await?;
     let stats = registry.stats();
-    if stats.passivated != count as u64 || stats.store_failed > 0 {
+    if stats.passivated != count as u64 || stats.store_failed.total() > 0 {
         return Err(format!("{count} should have gone: {stats:?}").into());
     }
     tokio::time::sleep(Duration::from_secs(3)).await;
