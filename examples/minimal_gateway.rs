@@ -1,13 +1,12 @@
 //! A chat over WebSockets (`ws://127.0.0.1:8080/ws/ada`), `/metrics`, and the operator's page (`/admin/`).
 //! `cargo run --example minimal_gateway --features metrics,web`
-use std::{error::Error, time::Duration};
-
 use actix::prelude::*;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, rt, web};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use session_actors::web::socket::{Frame, Heard, SocketEvent, SocketOptions, Sockets};
 use session_actors::web::{Opened, Problem, Sessions, admin::Admin};
 use session_actors::{EndReason, Limits, Policy, Session, SessionContext, SessionKey, SessionRegistry, Warning};
+use std::{error::Error, time::Duration};
 
 #[derive(Default)]
 struct Chat(Sockets);
