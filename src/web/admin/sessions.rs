@@ -12,7 +12,7 @@ use super::{
     shown::Shown,
     views::{PhaseView, SessionView, millis},
 };
-use crate::{CloseError, EndReason, Ended, OpenError, Phase, Session, SessionInfo, web::Problem};
+use crate::{EndReason, Ended, OpenError, Phase, Session, SessionInfo, web::Problem};
 
 pub(super) fn all<A: Session>() -> Resource {
     web::resource("/sessions").route(web::get().to(list::<A>)).default_service(only("GET"))
@@ -249,10 +249,8 @@ pub(super) async fn end<A: Session>(
     if !query.wait {
         return Ok(HttpResponse::Accepted().json(Closed { key, ended: None }));
     }
-    let ended = closing.await.map_err(|error| match error {
-        CloseError::NotFound => not_found(),
-        error => error.into(),
-    })?;
+    // In the store as well there is none, if it says so.
+    let ended = closing.await?;
     tracing::info!(key, "an operator has ended a session");
     Ok(HttpResponse::Ok().json(Closed { key, ended: Some(ended.into()) }))
 }
