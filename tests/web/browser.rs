@@ -70,7 +70,7 @@ impl Browser {
         let begin = Instant::now();
         while self.eval(&format!("!!({expression})")).await != json!(true) {
             assert!(
-                begin.elapsed() < Duration::from_secs(15),
+                begin.elapsed() < Duration::from_secs(40),
                 "it does not become so: {expression}\n{}",
                 self.text().await
             );
