@@ -91,83 +91,61 @@ impl Stats {
     }
 }
 
-/// How many sessions ended for each [`EndReason`].
-///
-/// Serializes as a map with every reason in it, also those that never occurred, so that a metric is there before its
-/// first event.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct EndedCounts([u64; EndReason::ALL.len()]);
+/// Counts for every value of an enum that knows `ALL` of its values and the word for each.
+macro_rules! counts {
+    ($(#[$doc:meta])* $counts:ident of $of:ident) => {
+        $(#[$doc])*
+        ///
+        /// Serializes as a map with every one in it, also those that never occurred, so that a metric is there before its
+        /// first event.
+        #[derive(Clone, Copy, Default, PartialEq, Eq)]
+        pub struct $counts([u64; $of::ALL.len()]);
 
-impl EndedCounts {
-    /// How many ended for this reason.
-    #[must_use]
-    pub const fn get(&self, reason: EndReason) -> u64 {
-        self.0[reason as usize]
-    }
+        impl $counts {
+            /// How many there were of this.
+            #[must_use]
+            pub const fn get(&self, of: $of) -> u64 {
+                self.0[of as usize]
+            }
 
-    /// How many ended at all.
-    #[must_use]
-    pub fn total(&self) -> u64 {
-        self.0.iter().sum()
-    }
+            /// How many there were at all.
+            #[must_use]
+            pub fn total(&self) -> u64 {
+                self.0.iter().sum()
+            }
 
-    /// Every reason with its count, in the order of [`EndReason::ALL`].
-    pub fn iter(&self) -> impl Iterator<Item = (EndReason, u64)> {
-        EndReason::ALL.iter().map(|&reason| (reason, self.get(reason)))
-    }
+            /// Every one with its count, in the order of `ALL`.
+            pub fn iter(&self) -> impl Iterator<Item = ($of, u64)> {
+                $of::ALL.iter().map(|&of| (of, self.get(of)))
+            }
 
-    pub(crate) fn add(&mut self, reason: EndReason) {
-        self.0[reason as usize] += 1;
-    }
+            pub(crate) fn add(&mut self, of: $of) {
+                self.0[of as usize] += 1;
+            }
+        }
+
+        impl fmt::Debug for $counts {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_map().entries(self.iter()).finish()
+            }
+        }
+
+        impl Serialize for $counts {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_map(self.iter())
+            }
+        }
+    };
 }
 
-impl fmt::Debug for EndedCounts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.iter()).finish()
-    }
+counts! {
+    /// How many sessions ended for each [`EndReason`].
+    EndedCounts of EndReason
 }
 
-impl Serialize for EndedCounts {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.iter())
-    }
-}
-
-/// How often the store could not do each [`StoreTask`].
-///
-/// Serializes as a map with every task in it.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct StoreFailedCounts([u64; StoreTask::ALL.len()]);
-
-impl StoreFailedCounts {
-    /// How often it could not do this.
-    #[must_use]
-    pub const fn get(&self, task: StoreTask) -> u64 {
-        self.0[task as usize]
-    }
-
-    /// How often it failed at all.
-    #[must_use]
-    pub fn total(&self) -> u64 {
-        self.0.iter().sum()
-    }
-
-    /// Every task with its count, in the order of [`StoreTask::ALL`].
-    pub fn iter(&self) -> impl Iterator<Item = (StoreTask, u64)> {
-        StoreTask::ALL.iter().map(|&task| (task, self.get(task)))
-    }
-}
-
-impl fmt::Debug for StoreFailedCounts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.iter()).finish()
-    }
-}
-
-impl Serialize for StoreFailedCounts {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.iter())
-    }
+counts! {
+    /// How often the store could not do each [`StoreTask`].
+    StoreFailedCounts of StoreTask
 }
 
 /// What the journal knows, read under its lock and therefore of one moment.
@@ -212,7 +190,7 @@ impl Totals {
                 self.left_over(*cut, *handed_over, *dropped);
             }
             EventKind::Restored { .. } => self.restored += 1,
-            EventKind::StoreFailed { doing, .. } => self.store_failed.0[*doing as usize] += 1,
+            EventKind::StoreFailed { doing, .. } => self.store_failed.add(*doing),
             // Shown as the number of sessions that drain now, which the live set knows.
             EventKind::Draining { .. } => {}
             EventKind::Ended(ended) => {

@@ -66,14 +66,14 @@ impl<A: Session> Body<A> {
                 Action::Consult if !mailbox_empty && !self.ctx.lifecycle.is_too_old(now, &limits) => break,
                 // Nobody calls off max age.
                 Action::Consult if !mailbox_empty => {
-                    self.note_lateness(now, EndReason::MaxAge, load);
+                    self.note_lateness(now, self.ctx.lifecycle.due_at(EndReason::MaxAge, load, &limits));
                     again = self.begin_drain(now, EndReason::MaxAge, self.drain_until(now), load);
                 }
                 Action::Consult => {
                     let due = self.ctx.lifecycle.due_at(EndReason::IdleTimeout, load, &limits);
                     again = !self.goes_idle(now, cx, taken);
                     if !again {
-                        self.ctx.vitals.set_late(due.map_or(Duration::ZERO, |due| now.saturating_since(due)));
+                        self.note_lateness(now, due);
                         // The hook may have begun something, a goodbye: it has until the end of the drain.
                         load = self.ctx.load(true);
                         again = self.announce_drain(now, EndReason::IdleTimeout, load);
@@ -85,7 +85,7 @@ impl<A: Session> Body<A> {
                         EndReason::Stuck => Some(now),
                         _ => self.drain_until(now),
                     };
-                    self.note_lateness(now, reason, load);
+                    self.note_lateness(now, self.ctx.lifecycle.due_at(reason, load, &limits));
                     again = self.begin_drain(now, reason, until, load);
                 }
                 // What the last piece of work sent to its own session came after the look at the mailbox.
@@ -111,8 +111,8 @@ impl<A: Session> Body<A> {
         Decision::Rest
     }
 
-    fn note_lateness(&mut self, now: Moment, reason: EndReason, load: Load) {
-        let due = self.ctx.lifecycle.due_at(reason, load, &self.ctx.ruling.limits);
+    /// It begins to end because of what was due then.
+    fn note_lateness(&self, now: Moment, due: Option<Moment>) {
         self.ctx.vitals.set_late(due.map_or(Duration::ZERO, |due| now.saturating_since(due)));
     }
 

@@ -6,10 +6,10 @@ use std::{
 };
 
 use actix::{Addr, Handler, Message};
-use actix_web::{FromRequest, HttpRequest, dev::Payload, http::StatusCode};
+use actix_web::{FromRequest, HttpRequest, dev::Payload};
 
 use super::{Problem, Sessions};
-use crate::{OpenError, Reply, Session, SessionKey, SessionRegistry};
+use crate::{CloseError, OpenError, Reply, Session, SessionKey, SessionRegistry};
 
 /// The session that a request names, which need not be there: the first message opens it.
 ///
@@ -92,7 +92,7 @@ impl<A: Session> FromRequest for Live<A> {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let live = Named::of(request).and_then(|session| match session.registry.get(&session.key) {
             Some(addr) => Ok(Self { session, addr }),
-            None => Err(Problem::new(StatusCode::NOT_FOUND, "no_session", "there is no session of this key")),
+            None => Err(CloseError::NotFound.into()),
         });
         ready(live)
     }
