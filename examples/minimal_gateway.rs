@@ -4,7 +4,7 @@ use actix::prelude::*;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, rt, web};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use session_actors::web::socket::{Frame, Heard, SocketEvent, SocketOptions, Sockets};
-use session_actors::web::{Opened, Problem, Sessions, admin::Admin};
+use session_actors::web::{Named, Problem, Sessions, admin::Admin};
 use session_actors::{EndReason, Limits, Policy, Session, SessionContext, SessionKey, SessionRegistry, Warning};
 use std::{error::Error, time::Duration};
 
@@ -33,7 +33,7 @@ impl Handler<SocketEvent> for Chat {
     }
 }
 
-async fn chat(request: HttpRequest, body: web::Payload, session: Opened<Chat>) -> Result<HttpResponse, Problem> {
+async fn chat(request: HttpRequest, body: web::Payload, session: Named<Chat>) -> Result<HttpResponse, Problem> {
     session.attach(&request, body, &SocketOptions::new()).await
 }
 

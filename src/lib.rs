@@ -117,6 +117,7 @@ pub use crate::{
     },
     rules::{AppliedRule, Ruling},
     session::{
+        bound::without_successor,
         context::SessionContext,
         hold::Hold,
         traits::{Expiry, Session, Warning},

@@ -19,7 +19,7 @@
 //! | `session_actors_work_cut_total` | counter | | pieces of work that ends have cut |
 //! | `session_actors_watchers`, `session_actors_watch_lagged_total` | gauge, counter | | watches that there are; times that one fell behind |
 //! | `session_actors_age_seconds`, `session_actors_idle_seconds` | histogram | `reason` | of a session at its end |
-//! | `session_actors_expiry_late_seconds` | histogram | `reason` | from the deadline that a session passed until it began to end |
+//! | `session_actors_expiry_late_seconds` | histogram | `reason`: `idle_timeout`, `max_age`, `stuck` | from the deadline that a session passed until it began to end |
 //! | `session_actors_drain_seconds` | histogram | `reason` | from the moment a session was to end until it had, if it had work to finish first |
 //!
 //! ```
@@ -133,7 +133,8 @@ struct AtEnd {
     ended: Counter,
     age: Histogram,
     idle: Histogram,
-    late: Histogram,
+    /// Of a deadline.
+    late: Option<Histogram>,
     drain: Histogram,
 }
 
@@ -192,13 +193,13 @@ impl Handles {
         describe();
         let name = SharedString::from(name);
         let state = |state: &'static str| gauge!(SESSIONS, "registry" => name.clone(), "state" => state);
-        let at_end = |reason: &EndReason| {
-            let reason = reason.as_str();
+        let at_end = |of: &EndReason| {
+            let reason = of.as_str();
             AtEnd {
                 ended: counter!(ENDED, "registry" => name.clone(), "reason" => reason),
                 age: histogram!(AGE, "registry" => name.clone(), "reason" => reason),
                 idle: histogram!(IDLE, "registry" => name.clone(), "reason" => reason),
-                late: histogram!(LATE, "registry" => name.clone(), "reason" => reason),
+                late: of.is_deadline().then(|| histogram!(LATE, "registry" => name.clone(), "reason" => reason)),
                 drain: histogram!(DRAIN, "registry" => name.clone(), "reason" => reason),
             }
         };
@@ -242,8 +243,8 @@ impl Handles {
                 let Some(at_end) = self.at_end.get(*reason as usize) else { return };
                 at_end.age.record(*age);
                 at_end.idle.record(*idle);
-                if let Some(late) = late {
-                    at_end.late.record(*late);
+                if let (Some(late), Some(histogram)) = (late, &at_end.late) {
+                    histogram.record(*late);
                 }
                 if let Some(since) = draining.remove(&event.session) {
                     at_end.drain.record(event.at.duration_since(since).unwrap_or_default());

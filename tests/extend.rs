@@ -1,11 +1,17 @@
 //! More time for a session, given from outside.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use actix::prelude::*;
 use session_actors::{
-    EndReason, EventKind, Limits, Policy, Session, SessionContext, SessionKey, SessionRegistry, Watch, Watched,
+    EndReason, EventKind, Expiry, Limits, Policy, Session, SessionContext, SessionKey, SessionRegistry, Watch, Watched,
 };
 use tokio::time::{Instant, pause, sleep};
 
@@ -128,4 +134,39 @@ async fn at_the_last_moment_it_is_all_or_nothing() {
         assert_eq!((reason, granted.len()), (EndReason::IdleTimeout, usize::from(got)));
         assert_eq!(begin.elapsed() >= secs(29), got, "{:?}", begin.elapsed());
     }
+}
+
+/// Extends its own session from outside, at the moment of its end, and lets it end.
+struct Undecided {
+    registry: Arc<OnceLock<SessionRegistry<Self>>>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Actor for Undecided {
+    type Context = SessionContext<Self>;
+}
+
+impl Session for Undecided {
+    fn expiring(&mut self, ctx: &mut Self::Context) -> Expiry {
+        if self.asked.fetch_add(1, Ordering::SeqCst) == 0 {
+            assert!(self.registry.get().unwrap().extend(ctx.key().as_str(), secs(5)));
+        }
+        Expiry::End
+    }
+}
+
+#[actix::test]
+async fn who_is_extended_while_it_is_asked_is_asked_again_when_that_is_over() {
+    pause();
+    let (registry, asked) = (Arc::new(OnceLock::new()), Arc::new(AtomicUsize::new(0)));
+    let (its, counts) = (Arc::clone(&registry), Arc::clone(&asked));
+    let make = move |_: &SessionKey| Undecided { registry: Arc::clone(&its), asked: Arc::clone(&counts) };
+    let limits = Limits::new().idle_timeout(secs(10));
+    let sessions = SessionRegistry::builder(make).policy(Policy::new(limits)).start().unwrap();
+    registry.set(sessions.clone()).unwrap();
+    let mut watch = sessions.watch();
+    sessions.open("k").unwrap();
+    let begin = Instant::now();
+    assert_eq!(end(&mut watch).await, (EndReason::IdleTimeout, vec![secs(5)]));
+    assert_eq!((begin.elapsed().as_secs(), asked.load(Ordering::SeqCst)), (15, 2));
 }

@@ -57,6 +57,9 @@ async fn everything_is_there_before_it_happens() {
         ["idle_timeout", "max_age", "stuck", "closed", "stopped", "evicted", "panicked", "shutdown", "aborted"]
     {
         assert_eq!(value(&page, &format!("session_actors_ended_total{{registry=\"test\",reason=\"{reason}\"}}")), 0.0);
+        // What has no deadline is never late.
+        let late = format!("session_actors_expiry_late_seconds_count{{registry=\"test\",reason=\"{reason}\"}}");
+        assert_eq!(page.contains(&late), ["idle_timeout", "max_age", "stuck"].contains(&reason), "{page}");
     }
     assert_eq!(value(&page, "session_actors_opened_total{registry=\"test\"}"), 0.0);
     assert_eq!(value(&page, "session_actors_sessions_max{registry=\"test\"}"), 7.0);

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use exact::{Stopwatch, assert_left, end_of, inside, next_of, until};
 use gauge::{Counted, Gauge};
-use session_actors::{AppliedRule, EndReason, EventKind, Limits, Mode, OnFull, Policy, PolicyError, SessionRegistry};
+use session_actors::{
+    AppliedRule, EndReason, EventKind, Limits, Mode, OnFull, Policy, PolicyError, SessionKey, SessionRegistry,
+};
 use support::*;
 use tokio::time::{Instant, timeout};
 
@@ -41,6 +43,24 @@ async fn live_sessions_follow_a_shorter_limit() {
     change_at_four(limits(), shorter(limits().max_age(secs(2))), EndReason::MaxAge, secs(4)).await;
     // From none at all.
     change_at_four(Limits::never(), Policy::new(limits()), EndReason::IdleTimeout, secs(10)).await;
+}
+
+#[actix::test]
+async fn what_has_passed_by_the_new_limits_alone_is_not_late() {
+    tokio::time::pause();
+    let enforced = Limits::new().idle_timeout(secs(60)).max_age(None);
+    let loose = Policy::new(enforced.clone().idle_timeout(secs(100_000)));
+    let observed = Policy::new(enforced.clone()).mode(Mode::Observe);
+    for before in [loose, observed] {
+        let registry = SessionRegistry::builder(|key: &SessionKey| Probe::new(key, &Log::default()));
+        let registry = registry.policy(before).start().unwrap();
+        let mut watch = registry.watch();
+        let _ = registry.open("k").unwrap();
+        tokio::time::sleep(secs(50_000)).await;
+        registry.set_policy(Policy::new(enforced.clone())).unwrap();
+        let ended = end_of(&mut watch, "k").await;
+        assert!(ended.late.unwrap() < secs(1), "{ended:?}");
+    }
 }
 
 #[actix::test]

@@ -15,7 +15,7 @@ use actix::prelude::*;
 use ends::{ALL_BUT_ABORTED, bring_about, registry_for};
 use exact::{assert_about, end_of};
 use hooked::{Do, Hooked, Mark, Place, Script, cause, expect_booms, panicked};
-use session_actors::{EndReason, SessionContext, SessionRegistry, Watch};
+use session_actors::{EndReason, SessionContext, SessionRegistry, Watch, without_successor};
 use support::{Log, gate, limits, next_end, secs, settle};
 
 /// What was noted beside the life of the actors.
@@ -54,6 +54,34 @@ async fn mail_behind_a_stop_goes_to_the_successor_in_order() {
     assert_eq!((ended.handed_over, ended.dropped), (6, 0));
     settle().await;
     assert_eq!(noted(&log), ["a#1 1", "a#2 2", "a#2 3", "a#2 4", "a#2 5", "a#2 6", "a#2 7"]);
+}
+
+#[actix::test]
+async fn mail_for_one_incarnation_only_opens_no_successor() {
+    tokio::time::pause();
+    let log = Log::default();
+    let (registry, mut watch) = start(&log);
+    let session = registry.open("a").unwrap();
+    let bound = |text| without_successor(|| session.do_send(Mark(text)));
+    bound("1");
+    let stop = registry.send("a", Do::stop());
+    bound("2");
+    stop.await.unwrap();
+    let (_, ended) = next_end(&mut watch).await;
+    assert_eq!((ended.handled, ended.handed_over, ended.dropped), (2, 0, 0));
+    settle().await;
+    assert!(registry.is_empty());
+    assert_eq!(noted(&log), ["a#1 1"]);
+
+    // Nor does one that is opened by other mail get it.
+    let session = registry.open("a").unwrap();
+    registry.do_send("a", Do::stop()).unwrap();
+    without_successor(|| session.do_send(Mark("3")));
+    session.do_send(Mark("4"));
+    let (_, ended) = next_end(&mut watch).await;
+    assert_eq!((ended.handled, ended.handed_over, ended.dropped), (1, 1, 0));
+    settle().await;
+    assert_eq!(noted(&log), ["a#3 4"]);
 }
 
 #[actix::test]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use actix_web::error::QueryPayloadError;
 use actix_web::{HttpRequest, HttpResponse, Route, web};
 use session_actors::store::{RedbOptions, RedbStore, Store as _};
-use session_actors::web::admin::Admin;
+use session_actors::web::{Bearer, Problem, admin::Admin};
 use session_actors::{SessionRegistry, StartError};
 
 use super::config::Config;
@@ -45,6 +45,14 @@ impl Gateway {
         match &self.config.server.admin_token {
             Some(token) => Admin::guarded(&self.registry, token.expose()),
             None => Admin::unguarded(&self.registry),
+        }
+    }
+
+    /// Whether a request comes from whoever may use the operator's routes.
+    pub(crate) fn check_operator(&self, request: &HttpRequest) -> Result<(), Problem> {
+        match &self.config.server.admin_token {
+            Some(token) => Bearer::new(token.expose()).check(request),
+            None => Ok(()),
         }
     }
 

@@ -1,17 +1,12 @@
-//! Who may do what: the bearer token of `/metrics`, the signature of a webhook.
+//! Secrets, and the signature of a webhook.
 
 use std::fmt;
-use std::future::{Ready, ready};
 
-use actix_web::dev::Payload;
-use actix_web::http::header::{self, HeaderMap};
-use actix_web::{FromRequest, HttpRequest, web};
+use actix_web::http::header::HeaderMap;
 use hmac::{Hmac, Mac};
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
+use sha2::Sha256;
 
-use super::app::Gateway;
 use super::errors::GatewayError;
 
 /// A token or a shared secret. `Debug` does not show it, so that it reaches no log.
@@ -33,11 +28,6 @@ impl Secret {
         &self.0
     }
 
-    /// Compares in constant time. The digests are compared, not the strings, so that not even the length leaks.
-    fn is(&self, given: &str) -> bool {
-        Sha256::digest(&self.0).ct_eq(&Sha256::digest(given)).into()
-    }
-
     /// Whether `signature` is this secret's `X-Hub-Signature-256` of `body`: `sha256=` and 64 hex digits.
     fn signed(&self, signature: &str, body: &[u8]) -> bool {
         let Some(expected) = signature.strip_prefix("sha256=").and_then(unhex) else { return false };
@@ -51,32 +41,6 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(..)")
     }
-}
-
-/// Proof that the caller is an operator: a handler that takes it cannot be reached without.
-#[derive(Debug)]
-pub(crate) struct Admin(());
-
-impl FromRequest for Admin {
-    type Error = GatewayError;
-    type Future = Ready<Result<Self, GatewayError>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let token = request
-            .app_data::<web::Data<Gateway>>()
-            .ok_or(GatewayError::Unauthorized)
-            .map(|gateway| gateway.config.server.admin_token.as_ref());
-        ready(match token {
-            Ok(None) => Ok(Self(())),
-            Ok(Some(token)) if bearer(request.headers()).is_some_and(|given| token.is(given)) => Ok(Self(())),
-            Ok(Some(_)) | Err(_) => Err(GatewayError::Unauthorized),
-        })
-    }
-}
-
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// Checks a webhook before a byte of it is parsed. Without a secret for its source there is nothing to check.

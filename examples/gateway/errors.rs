@@ -31,8 +31,6 @@ pub(crate) enum GatewayError {
              sha256=<64 hexadecimal digits>"
     )]
     SignatureWrong,
-    #[error("this route wants the admin token: send Authorization: Bearer and the value of server.admin_token")]
-    Unauthorized,
     #[error("there is no such route: try /health, /admin/, /metrics, /hooks/{{source}}/{{id}} or /ws/{{user}}")]
     NoRoute,
     #[error("this route takes no such method: use {allow}")]
@@ -56,7 +54,6 @@ impl GatewayError {
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::SignatureMissing => (StatusCode::UNAUTHORIZED, "signature_missing"),
             Self::SignatureWrong => (StatusCode::UNAUTHORIZED, "signature_wrong"),
-            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::NoRoute => (StatusCode::NOT_FOUND, "no_route"),
             Self::WrongMethod { .. } => (StatusCode::METHOD_NOT_ALLOWED, "wrong_method"),
             Self::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "shutting_down"),
@@ -78,9 +75,6 @@ impl ResponseError for GatewayError {
         let (status, code) = self.kind();
         let problem = Problem::new(status, code, self.to_string());
         match self {
-            Self::Unauthorized => {
-                problem.header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"gateway\""))
-            }
             Self::WrongMethod { allow } => problem.header(header::ALLOW, HeaderValue::from_static(allow)),
             _ => problem,
         }

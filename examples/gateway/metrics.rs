@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use session_actors::SessionRegistry;
 use session_actors::metrics::RegistryMetrics;
+use session_actors::web::Problem;
 
 use super::app::Gateway;
-use super::auth::Admin;
 use super::session::GatewaySession;
 
 /// In seconds: from a drain that takes no time to an age of weeks.
@@ -46,8 +46,9 @@ impl Metrics {
 }
 
 /// `GET /metrics`: the numbers of this very moment.
-pub(crate) async fn page(_: Admin, gateway: web::Data<Gateway>) -> HttpResponse {
+pub(crate) async fn page(request: HttpRequest, gateway: web::Data<Gateway>) -> Result<HttpResponse, Problem> {
+    gateway.check_operator(&request)?;
     let Metrics { registry, page } = &gateway.metrics;
     registry.update();
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(page.render())
+    Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(page.render()))
 }

@@ -46,6 +46,12 @@ impl EndReason {
         Self::Aborted,
     ];
 
+    /// Whether a deadline of the session's own limits ended it, which may have been [late](super::Ended::late).
+    #[must_use]
+    pub const fn is_deadline(self) -> bool {
+        matches!(self, Self::IdleTimeout | Self::MaxAge | Self::Stuck)
+    }
+
     /// The name in snake case: for logs, labels of metrics, JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -3,7 +3,6 @@
 use std::{
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use actix::dev::Envelope;
@@ -36,6 +35,10 @@ impl<A: Session> Body<A> {
         cx: &mut Context<'_>,
         taken: &mut Option<Envelope<A>>,
     ) -> Decision {
+        // It may have come while this turn decided, and then the session does not depart.
+        if self.ctx.vitals.has_grant() {
+            self.extend_as_granted();
+        }
         // Whoever opened the key has touched it there.
         self.ctx.lifecycle.activity(self.ctx.vitals.last_activity());
         let mut load = self.ctx.load(mailbox_empty);
@@ -113,7 +116,7 @@ impl<A: Session> Body<A> {
 
     /// It begins to end because of what was due then.
     fn note_lateness(&self, now: Moment, due: Option<Moment>) {
-        self.ctx.vitals.set_late(due.map_or(Duration::ZERO, |due| now.saturating_since(due)));
+        self.ctx.vitals.set_due(due, now);
     }
 
     /// The idle deadline has passed: asks the session, then leaves the directory unless somebody

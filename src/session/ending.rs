@@ -159,8 +159,7 @@ fn dismantle<A: Session>(
     // What is held is made; it is not cut.
     let in_flight = body.in_flight().saturating_sub(u32::try_from(held.len()).unwrap_or(u32::MAX));
     let idle = body.idle(now);
-    let by_deadline = matches!(end.reason, EndReason::IdleTimeout | EndReason::MaxAge | EndReason::Stuck);
-    let late = by_deadline.then(|| body.ctx.vitals.late());
+    let late = end.reason.is_deadline().then(|| body.ctx.vitals.late());
     let Body { act, ctx, agenda, span, seen_empty, .. } = body;
     let SessionContext { mailbox, vitals, locals, extras, .. } = ctx;
     let hub = Arc::clone(&locals.hub);

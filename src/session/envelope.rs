@@ -10,6 +10,7 @@ use actix::{
 use tokio::sync::oneshot;
 
 use super::{
+    bound::is_bound,
     caller::Caller,
     context::SessionContext,
     parcel::{Forward, Parcel, offer},
@@ -28,6 +29,7 @@ where
     fn pack(msg: M, tx: Option<OneshotSender<M::Result>>) -> Envelope<A> {
         // A `do_send` has nobody who could be told anything.
         match tx.as_ref().and_then(|_| Caller::current()) {
+            None if is_bound() => SessionEnvelope::<A, M, Bound>::envelope(msg, tx, Bound),
             None => SessionEnvelope::<A, M, Untold>::envelope(msg, tx, Untold),
             Some(caller) => SessionEnvelope::<A, M, Caller>::envelope(msg, tx, caller),
         }
@@ -36,6 +38,9 @@ where
 
 /// Who is told why no reply comes.
 trait Told: Clone + Send + 'static {
+    /// Whether the message is for one incarnation only.
+    const BOUND: bool = false;
+
     fn caller(&self) -> Option<&Caller>;
 }
 
@@ -51,6 +56,18 @@ impl Told for Caller {
 struct Untold;
 
 impl Told for Untold {
+    fn caller(&self) -> Option<&Caller> {
+        None
+    }
+}
+
+/// Nobody, and no other session gets the message.
+#[derive(Clone)]
+struct Bound;
+
+impl Told for Bound {
+    const BOUND: bool = true;
+
     fn caller(&self) -> Option<&Caller> {
         None
     }
@@ -114,6 +131,10 @@ where
 {
     fn is_abandoned(&self) -> bool {
         self.tx.as_ref().is_some_and(oneshot::Sender::is_closed)
+    }
+
+    fn is_bound(&self) -> bool {
+        T::BOUND
     }
 }
 

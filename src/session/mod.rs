@@ -11,6 +11,7 @@
 //! `envelope::pack`.
 
 mod async_context;
+pub(crate) mod bound;
 pub(crate) mod caller;
 pub(crate) mod context;
 mod deciding;

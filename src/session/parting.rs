@@ -70,7 +70,12 @@ impl<A: Session> Parting<A> {
                 false
             }
         };
+        // Of no use to anybody else, and no loss.
+        let mut bound: Vec<Parcel<A>> = Vec::new();
         let mut lost: Vec<Parcel<A>> = Vec::new();
+        if !mail.is_empty() {
+            bound.extend(mail.extract_if(.., |parcel| parcel.is_bound()));
+        }
         if !mail.is_empty() {
             lost.extend(mail.extract_if(.., |parcel| parcel.is_abandoned()));
         }
@@ -87,12 +92,12 @@ impl<A: Session> Parting<A> {
         hub.release(&vitals, mail, permit);
         // Whoever is told finds the slot free.
         drop(waiters);
-        if lost.is_empty() {
+        if lost.is_empty() && bound.is_empty() {
             return;
         }
         // Last of all, because it runs users' code, which may take its time, and nobody's key waits for it.
         because(end.unserved(), || {
-            for parcel in lost {
+            for parcel in bound.into_iter().chain(lost) {
                 let _ = drop_quietly(parcel);
             }
         });

@@ -56,10 +56,14 @@ impl<A: Session> SessionContext<A> {
             Ok(ruling) => self.adopt(ruling),
             // Its own limits contradict the new policy (a warning longer than the new limit):
             // what the session set wins, so the limits stay as they were.
-            Err(error) => tracing::warn!(
-                key = %self.vitals.key(), %error,
-                "the session's own limits do not fit the new policy and stay as they were"
-            ),
+            Err(error) => {
+                // The mode may be another.
+                self.vitals.set_limits_since(self.locals.clock.now());
+                tracing::warn!(
+                    key = %self.vitals.key(), %error,
+                    "the session's own limits do not fit the new policy and stay as they were"
+                );
+            }
         }
         if own.is_some() {
             self.extras().own_limits = own;
@@ -90,6 +94,7 @@ impl<A: Session> SessionContext<A> {
     pub(super) fn adopt(&mut self, ruling: Arc<Ruling>) {
         self.vitals.set_ruling(Arc::clone(&ruling));
         self.ruling = ruling;
+        self.vitals.set_limits_since(self.locals.clock.now());
         self.limits_changed = true;
     }
 

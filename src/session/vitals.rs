@@ -6,6 +6,8 @@
 //! `last_activity` (openers as well), `holds` (guards), `wishes` (whoever asks for an end), `victim`
 //! (whoever makes room).
 
+mod seen;
+
 use std::{
     sync::{
         Arc, OnceLock,
@@ -17,16 +19,8 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{holds::Holds, lifecycle::earlier, victim::Victim, wishes::Wishes};
-use crate::{
-    clock::Clock,
-    event::{EndReason, Phase, SessionId},
-    info::SessionInfo,
-    key::SessionKey,
-    limits::EffectiveLimits,
-    moment::Moment,
-    rules::Ruling,
-};
+use super::{holds::Holds, victim::Victim, wishes::Wishes};
+use crate::{event::SessionId, key::SessionKey, moment::Moment, rules::Ruling};
 
 /// No instant: a limit that is off, a session that is not busy.
 const NEVER: u64 = u64::MAX;
@@ -71,8 +65,8 @@ pub(crate) struct Vitals {
     fixed_end: AtomicU64,
     /// Until when an idle end was put off; 0 if it was not.
     extended: AtomicU64,
-    /// How long after its deadline it began to end, in microseconds.
-    late: AtomicU32,
+    /// Since when its limits are what they are; from when it begins to end, how long after its deadline that was.
+    late: AtomicU64,
     /// Until when somebody outside asked for that, if the session has not heard it yet; 0 if nobody did.
     granted: AtomicU64,
     key: SessionKey,
@@ -102,7 +96,7 @@ impl Vitals {
             last_activity: AtomicU64::new(0),
             fixed_end: AtomicU64::new(NEVER),
             extended: AtomicU64::new(0),
-            late: AtomicU32::new(0),
+            late: AtomicU64::new(0),
             granted: AtomicU64::new(0),
             busy_since: AtomicU64::new(NEVER),
             handled: AtomicU64::new(0),
@@ -274,13 +268,21 @@ impl Vitals {
         self.extended.store(extended.map_or(0, Moment::nanos), Ordering::Relaxed);
     }
 
-    /// It begins to end, so long after its deadline.
-    pub(crate) fn set_late(&self, by: Duration) {
-        self.late.store(u32::try_from(by.as_micros()).unwrap_or(u32::MAX), Ordering::Relaxed);
+    /// Its limits are others from here on. A deadline that has passed by them alone passes now.
+    pub(crate) fn set_limits_since(&self, now: Moment) {
+        self.late.store(now.nanos(), Ordering::Relaxed);
     }
 
+    /// It begins to end because of what was due then.
+    pub(crate) fn set_due(&self, due: Option<Moment>, now: Moment) {
+        let since = Moment::of_nanos(self.late.load(Ordering::Relaxed));
+        let late = due.map_or(Duration::ZERO, |due| now.saturating_since(due.max(since)));
+        self.late.store(u64::try_from(late.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// How late that was. Only once it has begun.
     pub(crate) fn late(&self) -> Duration {
-        Duration::from_micros(self.late.load(Ordering::Relaxed).into())
+        Duration::from_nanos(self.late.load(Ordering::Relaxed))
     }
 
     /// How much is in flight, and since when it has made no progress.
@@ -311,110 +313,6 @@ impl Vitals {
 
     pub(crate) fn set_alarm_place(&self, place: u64) {
         self.alarm_place.store(place, Ordering::Relaxed);
-    }
-
-    // ---- read from outside --------------------------------------------------------------------
-
-    pub(crate) fn host(&self) -> usize {
-        self.host.load(Ordering::Relaxed) as usize
-    }
-
-    pub(crate) fn opened(&self) -> Moment {
-        Moment::of_nanos(self.opened.load(Ordering::Relaxed))
-    }
-
-    pub(crate) fn last_activity(&self) -> Moment {
-        Moment::of_nanos(self.last_activity.load(Ordering::Relaxed))
-    }
-
-    pub(crate) fn is_busy(&self) -> bool {
-        self.in_flight.load(Ordering::Relaxed) > 0 || self.holds.alive() > 0
-    }
-
-    /// When it will end if nothing more happens; `None` is never.
-    pub(crate) fn expires_at(&self) -> Option<Moment> {
-        let fixed_end = match self.fixed_end.load(Ordering::Relaxed) {
-            NEVER => None,
-            nanos => Some(Moment::of_nanos(nanos)),
-        };
-        if self.phase() == VitalPhase::Draining || self.is_busy() {
-            return fixed_end;
-        }
-        let idle_timeout = self.ruling.lock().as_ref().and_then(|ruling| ruling.limits.idle_timeout);
-        let extended = Moment::of_nanos(self.extended.load(Ordering::Relaxed));
-        let idle_end =
-            idle_timeout.and_then(|limit| self.last_activity().checked_add(limit)).map(|at| at.max(extended));
-        match (idle_end, fixed_end) {
-            (Some(idle), Some(fixed)) => Some(idle.min(fixed)),
-            (idle, fixed) => idle.or(fixed),
-        }
-    }
-
-    pub(crate) fn ruling(&self) -> Option<Arc<Ruling>> {
-        self.ruling.lock().clone()
-    }
-
-    /// As what it would be over by these limits, if it is not ending already.
-    pub(crate) fn over(&self, now: Moment, limits: &EffectiveLimits) -> Option<EndReason> {
-        let passed = |since: Moment, limit: Option<Duration>| {
-            limit.and_then(|limit| since.checked_add(limit)).is_some_and(|at| at <= now)
-        };
-        if self.phase() != VitalPhase::Active {
-            return None;
-        }
-        if passed(self.opened(), limits.max_age) {
-            return Some(EndReason::MaxAge);
-        }
-        if !self.is_busy() {
-            let extended = Moment::of_nanos(self.extended.load(Ordering::Relaxed)) > now;
-            return (!extended && passed(self.last_activity(), limits.idle_timeout)).then_some(EndReason::IdleTimeout);
-        }
-        let since = match self.busy_since.load(Ordering::Relaxed) {
-            NEVER => return None,
-            nanos => Moment::of_nanos(nanos),
-        };
-        passed(since, limits.max_busy).then_some(EndReason::Stuck)
-    }
-
-    /// When it will have left memory, for good or for a store, if nothing more happens; `None` is never.
-    pub(crate) fn makes_room_at(&self) -> Option<Moment> {
-        let rests_for = self.ruling.lock().as_ref().and_then(|ruling| ruling.limits.passivate_after);
-        let leaves = rests_for.filter(|_| !self.is_busy()).and_then(|limit| self.last_activity().checked_add(limit));
-        earlier(self.expires_at(), leaves)
-    }
-
-    /// A picture of the session at `now`.
-    pub(crate) fn info(&self, clock: &Clock, now: Moment) -> SessionInfo {
-        let ruling = self.ruling.lock().clone();
-        let (limits, rule) = match &ruling {
-            Some(ruling) => (ruling.limits, ruling.rule.clone()),
-            None => (Default::default(), crate::rules::AppliedRule::Default),
-        };
-        let opened = self.opened();
-        let busy_since = match self.busy_since.load(Ordering::Relaxed) {
-            NEVER => None,
-            nanos => Some(Moment::of_nanos(nanos)),
-        };
-        let in_flight = self.in_flight.load(Ordering::Relaxed);
-        let since = |at| now.saturating_since(at);
-        SessionInfo {
-            key: self.key.clone(),
-            id: self.id(),
-            phase: match self.phase() {
-                VitalPhase::Draining | VitalPhase::Ended => Phase::Draining,
-                VitalPhase::Starting | VitalPhase::Active => Phase::Active,
-            },
-            opened_at: clock.wall(opened),
-            age: since(opened),
-            idle: if in_flight > 0 { Duration::ZERO } else { since(self.last_activity()) },
-            handled: self.handled(),
-            in_flight,
-            busy_since: busy_since.map(|at| clock.wall(at)),
-            expires_in: self.expires_at().map(|at| at.saturating_since(now)),
-            limits,
-            rule,
-            host: self.host(),
-        }
     }
 }
 

@@ -6,7 +6,7 @@
 //! * The errors of this crate are [`ResponseError`](actix_web::ResponseError)s: with `?` they become an answer with the
 //!   right status, `Retry-After` where it helps to come back, and problem details ([RFC 9457]) as its body.
 //! * [`socket`] attaches a WebSocket to a session.
-//! * [`admin`] has the operator's routes and page.
+//! * [`admin`] has the operator's routes and page, [`Bearer`] the token that guards them.
 //!
 //! ```
 //! use actix::prelude::*;
@@ -48,6 +48,7 @@
 //! [RFC 9457]: https://www.rfc-editor.org/rfc/rfc9457
 
 pub mod admin;
+mod bearer;
 mod errors;
 mod extract;
 mod problem;
@@ -55,6 +56,7 @@ mod sessions;
 pub mod socket;
 
 pub use self::{
+    bearer::Bearer,
     extract::{Live, Named, Opened},
     problem::Problem,
     sessions::Sessions,

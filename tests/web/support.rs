@@ -14,7 +14,7 @@ use serde_json::Value;
 use session_actors::{
     EndReason, Limits, Policy, Session, SessionContext, SessionKey, SessionRegistry, Warning,
     web::{
-        Opened, Problem, Sessions,
+        Named, Problem, Sessions,
         admin::Admin,
         socket::{Frame, Heard, SocketEvent, SocketOptions, Sockets},
     },
@@ -146,7 +146,7 @@ where
 async fn chat(
     request: HttpRequest,
     body: web::Payload,
-    session: Opened<Chat>,
+    session: Named<Chat>,
     options: web::Data<SocketOptions>,
 ) -> Result<HttpResponse, Problem> {
     session.attach(&request, body, &options).await

@@ -91,7 +91,9 @@ impl Counts {
             work_cut,
             watchers,
             lagged,
-            ..
+            // Of the list, which tells both as of one moment with the rules.
+            live: _,
+            draining: _,
         } = registry.stats();
         Self {
             live: sessions.len(),

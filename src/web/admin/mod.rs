@@ -40,8 +40,8 @@ use std::{fmt, sync::Arc};
 
 use actix_web::{HttpResponse, Scope, web};
 
-use self::{guard::Token, shown::Shown};
-use super::Problem;
+use self::shown::Shown;
+use super::{Bearer, Problem};
 use crate::{OpenError, Session, SessionRegistry, WeakSessionRegistry};
 
 /// The operator's side of a registry, to be mounted with [`scope`](Self::scope).
@@ -51,15 +51,14 @@ pub struct Admin<A: Session>(Arc<Inner<A>>);
 
 struct Inner<A: Session> {
     registry: WeakSessionRegistry<A>,
-    token: Option<Token>,
+    token: Option<Bearer>,
     shown: Shown,
 }
 
 impl<A: Session> Admin<A> {
-    /// For whoever sends `Authorization: Bearer` and this token, which is compared in constant time. An empty token lets
-    /// nobody in.
+    /// For whoever sends `Authorization: Bearer` and this token: see [`Bearer`]. An empty token lets nobody in.
     pub fn guarded(registry: &SessionRegistry<A>, token: &str) -> Self {
-        Self::new(registry, Some(Token::new(token)))
+        Self::new(registry, Some(Bearer::new(token)))
     }
 
     /// For everybody who can reach it: behind a guard of your own, or on a loopback address.
@@ -67,7 +66,7 @@ impl<A: Session> Admin<A> {
         Self::new(registry, None)
     }
 
-    fn new(registry: &SessionRegistry<A>, token: Option<Token>) -> Self {
+    fn new(registry: &SessionRegistry<A>, token: Option<Bearer>) -> Self {
         Self(Arc::new(Inner { registry: registry.downgrade(), token, shown: Shown::Plain }))
     }
 

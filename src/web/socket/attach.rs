@@ -21,6 +21,9 @@ impl<A: Session + Handler<SocketEvent>> Named<A> {
     /// Upgrades the request to a WebSocket and attaches it to the session, whose actor has taken it when this is ready.
     /// See [`socket`](super).
     ///
+    /// Take a [`Named`] for it, and no [`Opened`](crate::web::Opened): that would open the session before it is known whether the
+    /// socket may come in, for any page that asks.
+    ///
     /// # Errors
     ///
     /// Whatever can be refused is refused before the upgrade: a page of another origin (403, `origin_refused`), a request
@@ -36,7 +39,7 @@ impl<A: Session + Handler<SocketEvent>> Named<A> {
                 format!("a page of {origin} may not open a socket here: those who run the gateway can allow it");
             return Err(Problem::new(StatusCode::FORBIDDEN, "origin_refused", detail));
         }
-        let guard = FrameGuard::new(body.into_inner(), options.max_frame);
+        let (guard, ending) = FrameGuard::new(body.into_inner(), options.max_frame);
         let mut payload = dev::Payload::Stream { payload: guard.boxed_local() };
         let body = web::Payload::from_request(request, &mut payload).await.map_err(|error| no_upgrade(&error))?;
         let (response, peer, frames) = actix_ws::handle(request, body).map_err(|error| no_upgrade(&error))?;
@@ -44,10 +47,9 @@ impl<A: Session + Handler<SocketEvent>> Named<A> {
             frames.max_frame_size(options.max_frame).aggregate_continuations().max_continuation_size(options.max_frame);
 
         let (socket, line) = Socket::new(options.buffer);
-        let id = socket.id();
         self.send(SocketEvent::Joined(socket)).await?;
-        tracing::debug!(socket = %id, key = %self.key(), "socket opened");
-        rt::spawn(Bridge::new(id, line, peer, frames, options).run());
+        tracing::debug!(socket = %line.id(), key = %self.key(), "socket opened");
+        rt::spawn(Bridge::new(line, peer, frames, ending, options).run());
         Ok(response)
     }
 }

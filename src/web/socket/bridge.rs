@@ -5,42 +5,33 @@
 //! session's mailbox is full, the peer is not read until there is room. When either side ends, the bridge tells the
 //! other and is gone.
 
-use std::{
-    borrow::Cow,
-    convert::Infallible,
-    future::Future,
-    io,
-    pin::{Pin, pin},
-    time::Duration,
-};
+use std::{borrow::Cow, cell::RefCell, convert::Infallible, future::Future, io, pin::pin, time::Duration};
 
-use actix::{Recipient, dev::RecipientRequest, prelude::SendError};
-use actix_web::error::PayloadError;
+use actix::{Recipient, prelude::SendError};
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseReason, Closed, ProtocolError};
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::{Instant, MissedTickBehavior, interval, timeout},
-};
+use futures_util::FutureExt as _;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::{
-    Frame, Goodbye, SocketEvent, SocketId, SocketOptions,
+    Frame, Goodbye, SocketEvent, SocketOptions,
     event::{Line, Outgoing},
+    frame_guard::{Ending, Fault},
 };
+use crate::without_successor;
 
 /// A write that does not get through in this time has no reader.
 const WRITE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long the peer may take to answer a close frame with its own.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+/// Between two looks whether the session's mailbox has room.
+const LONGEST_PAUSE: Duration = Duration::from_millis(64);
 
 /// Keeps neither the registry nor the session alive.
 pub(super) struct Bridge {
-    id: SocketId,
-    outgoing: mpsc::Receiver<Outgoing>,
-    address: oneshot::Receiver<Recipient<SocketEvent>>,
-    /// `None` once it was awaited.
-    slow: Option<oneshot::Receiver<()>>,
+    line: Line,
     peer: actix_ws::Session,
     frames: AggregatedMessageStream,
+    ending: Ending,
     ping_every: Duration,
     ping_timeout: Duration,
     notices: bool,
@@ -80,36 +71,40 @@ impl Down {
 
 impl Bridge {
     pub(super) fn new(
-        id: SocketId,
         line: Line,
         peer: actix_ws::Session,
         frames: AggregatedMessageStream,
+        ending: Ending,
         options: &SocketOptions,
     ) -> Self {
         let SocketOptions { ping_every, ping_timeout, notices, .. } = *options;
-        let Line { outgoing, address, slow } = line;
-        Self { id, outgoing, address, slow: Some(slow), peer, frames, ping_every, ping_timeout, notices }
+        Self { line, peer, frames, ending, ping_every, ping_timeout, notices }
     }
 
     pub(super) async fn run(mut self) {
-        // Nothing if the session did not take it: it was told why, or is gone.
-        let session = self.address.try_recv().ok();
-        let (down, slow) = self.carry_or_lag(session.as_ref()).await;
+        // Nobody if the session did not take it: it was told why, or is gone.
+        let session = self.line.session().cloned();
+        // A frame for which there was no room.
+        let waiting = RefCell::new(None);
+        let (down, lagged) = self.carry_or_lag(session.as_ref(), &waiting).await;
         let why = down.why();
         // First the session, so that it does not wait for a peer that takes its time to say goodbye.
-        let knows = slow || matches!(down, Down::Dismissed { ends: true, .. });
-        if let Some(session) = session.filter(|_| !knows) {
-            session.do_send(SocketEvent::Left(self.id, why));
+        if let (Some(session), Some(last)) = (&session, waiting.into_inner()) {
+            session.do_send(last);
         }
-        tracing::debug!(socket = %self.id, why, "socket closed");
+        if lagged || matches!(down, Down::Dismissed { ends: true, .. }) {
+            self.line.set_told();
+        }
+        self.line.leave(why);
+        tracing::debug!(socket = %self.line.id(), why, "socket closed");
         self.come_down(down).await;
     }
 
     /// Carries; and if the peer does not keep up, tells the session so at once, though much of what was said may still be
     /// on its way.
-    async fn carry_or_lag(&mut self, session: Option<&Recipient<SocketEvent>>) -> (Down, bool) {
-        let (id, slow) = (self.id, self.slow.take());
-        let mut carry = pin!(self.carry(session));
+    async fn carry_or_lag(&mut self, session: Option<&Recipient<SocketEvent>>, waiting: &Waiting) -> (Down, bool) {
+        let (id, slow) = (self.line.id(), self.line.slow.take());
+        let mut carry = pin!(self.carry(session, waiting));
         if let Some(slow) = slow {
             tokio::select! {
                 Err(down) = &mut carry => return (down, false),
@@ -117,52 +112,76 @@ impl Bridge {
             }
         }
         if let Some(session) = session {
-            session.do_send(SocketEvent::Left(id, "too_slow"));
+            without_successor(|| session.do_send(SocketEvent::Left(id, "too_slow")));
         }
         let Err(down) = carry.await;
         (down, true)
     }
 
     /// Runs until something ends it; there is no good end but a reason.
-    async fn carry(&mut self, session: Option<&Recipient<SocketEvent>>) -> Result<Infallible, Down> {
+    async fn carry(&mut self, session: Option<&Recipient<SocketEvent>>, waiting: &Waiting) -> Result<Infallible, Down> {
         let mut ping = interval(self.ping_every);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last_heard = Instant::now();
-        // A frame for which there was no room.
-        let mut waiting: Waiting = None;
         loop {
+            let is_full = waiting.borrow().is_some();
             tokio::select! {
-                said = self.outgoing.recv() => match said {
+                said = self.line.outgoing.recv() => match said {
                     Some(Outgoing::Frame(frame)) => self.write(frame).await?,
                     Some(Outgoing::Notice(text)) => self.notice(Frame::Text(text)).await?,
                     Some(Outgoing::Close { goodbye, ends }) => return Err(Down::Dismissed { goodbye, ends }),
                     // The session's actor went away without a word: it panicked, or its thread ended.
                     None => return Err(Down::Dismissed { goodbye: Goodbye::FAILED, ends: true }),
                 },
-                frame = self.frames.recv(), if waiting.is_none() => {
+                frame = self.frames.recv(), if !is_full => {
                     last_heard = Instant::now();
-                    let frame = frame.ok_or(Down::Gone("gone"))?.map_err(refused)?;
+                    let frame = match frame {
+                        Some(Ok(frame)) => frame,
+                        Some(Err(error)) => return Err(self.unreadable(&error, session)),
+                        None => return Err(self.broken_off()),
+                    };
                     if let Some(frame) = self.hear(frame).await? && let Some(session) = session {
-                        match session.try_send(SocketEvent::Frame(self.id, frame)) {
-                            // If the session has ended, why stands in the queue from it.
-                            Ok(()) | Err(SendError::Closed(_)) => {}
-                            Err(SendError::Full(event)) => waiting = Some(Box::pin(session.send(event))),
-                        }
+                        offer(session, SocketEvent::Frame(self.line.id(), frame), waiting);
                     }
                 }
-                () = taken(&mut waiting) => {
-                    waiting = None;
+                () = room(session, waiting), if is_full => {
                     // It could not be heard meanwhile.
                     last_heard = Instant::now();
                 }
                 _ = ping.tick() => {
-                    if waiting.is_none() && last_heard.elapsed() >= self.ping_timeout {
+                    if !is_full && last_heard.elapsed() >= self.ping_timeout {
                         return Err(Down::Refused(Goodbye::SILENT));
                     }
                     patiently(self.peer.ping(b"")).await?;
                 }
             }
         }
+    }
+
+    /// The frames have ended, and all that were good are read.
+    fn broken_off(&self) -> Down {
+        match self.ending.fault() {
+            None => Down::Gone("gone"),
+            Some(Fault::TooLarge) => Down::Refused(Goodbye::TOO_LARGE),
+            Some(Fault::Broken) => Down::Refused(Goodbye::BROKEN),
+        }
+    }
+
+    /// The decoder refuses a frame. It found that before it gave the frames of the same read: they are the session's.
+    fn unreadable(&mut self, error: &ProtocolError, session: Option<&Recipient<SocketEvent>>) -> Down {
+        let id = self.line.id();
+        while let Some(Some(Ok(frame))) = self.frames.recv().now_or_never() {
+            let frame = match frame {
+                AggregatedMessage::Text(text) => Frame::Text(text),
+                AggregatedMessage::Binary(bytes) => Frame::Binary(bytes),
+                AggregatedMessage::Ping(_) | AggregatedMessage::Pong(_) => continue,
+                AggregatedMessage::Close(_) => break,
+            };
+            if let Some(session) = session {
+                session.do_send(SocketEvent::Frame(id, frame));
+            }
+        }
+        refused(error)
     }
 
     /// What the session is to hear.
@@ -214,14 +233,26 @@ impl Bridge {
     }
 }
 
-type Waiting = Option<Pin<Box<RecipientRequest<SocketEvent>>>>;
+type Waiting = RefCell<Option<SocketEvent>>;
 
-async fn taken(waiting: &mut Waiting) {
-    match waiting {
-        Some(request) => {
-            let _ = request.await;
-        }
-        None => std::future::pending().await,
+/// Gives the session a frame, or lets it wait.
+fn offer(session: &Recipient<SocketEvent>, event: SocketEvent, waiting: &Waiting) {
+    // If the session has ended, why stands in the queue from it.
+    if let Err(SendError::Full(event)) = session.try_send(event) {
+        waiting.replace(Some(event));
+    }
+}
+
+/// Resolves when what waits has got its place. A mailbox does not tell when there is room, so it is tried again, the more
+/// seldom the longer that takes.
+async fn room(session: Option<&Recipient<SocketEvent>>, waiting: &Waiting) {
+    let mut pause = Duration::from_millis(1);
+    let Some(session) = session else { return };
+    loop {
+        sleep(pause).await;
+        let Some(event) = waiting.take() else { return };
+        offer(session, event, waiting);
+        pause = (2 * pause).min(LONGEST_PAUSE);
     }
 }
 
@@ -229,18 +260,13 @@ async fn patiently(write: impl Future<Output = Result<(), Closed>>) -> Result<()
     Ok(timeout(WRITE_PATIENCE, write).await.map_err(|_| Down::Gone("too_slow"))??)
 }
 
-/// What a frame that could not be read says about its sender.
-fn refused(error: ProtocolError) -> Down {
-    let goodbye = match error {
+/// What a frame that could not be read says about its sender. Its header was good.
+fn refused(error: &ProtocolError) -> Down {
+    Down::Refused(match error {
         ProtocolError::Overflow => Goodbye::TOO_LARGE,
         ProtocolError::Io(error) if error.kind() == io::ErrorKind::InvalidData => Goodbye::NOT_UTF8,
-        ProtocolError::Io(error) => match error.get_ref().and_then(|source| source.downcast_ref::<PayloadError>()) {
-            Some(PayloadError::Overflow) => Goodbye::TOO_LARGE,
-            Some(_) => return Down::Gone("gone"),
-            // Fragments that are each small enough and together are not.
-            None => Goodbye::TOO_LARGE,
-        },
+        // Pieces that are each small enough and together are not.
+        ProtocolError::Io(_) => Goodbye::TOO_LARGE,
         _ => Goodbye::BROKEN,
-    };
-    Down::Refused(goodbye)
+    })
 }

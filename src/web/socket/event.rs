@@ -12,6 +12,7 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Goodbye;
+use crate::without_successor;
 
 /// Names a socket, unique in the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -94,6 +95,8 @@ pub enum Heard {
     Frame(SocketId, Frame),
     /// It is none any more, for this reason.
     Left(SocketId, &'static str),
+    /// Its peer has sent something though it is none any more: that was on its way. It is no activity.
+    Late(SocketId),
 }
 
 /// What is on its way to a peer.
@@ -109,6 +112,16 @@ pub(super) enum Outgoing {
     },
 }
 
+/// What came of sending to a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sent {
+    Queued,
+    /// It lags by a whole queue, and was told that it is let go.
+    TooSlow,
+    /// The peer has gone. What it said before may still be on its way; that it left comes behind that.
+    Gone,
+}
+
 /// The session's end of a socket: a bounded queue that never makes the session wait.
 pub struct Socket {
     id: SocketId,
@@ -119,11 +132,54 @@ pub struct Socket {
     slow: Option<oneshot::Sender<()>>,
 }
 
-/// The other end.
+/// The other end. If it is lost, in whatever way, a session that took the socket is told.
 pub(super) struct Line {
+    id: SocketId,
     pub(super) outgoing: mpsc::Receiver<Outgoing>,
-    pub(super) address: oneshot::Receiver<Recipient<SocketEvent>>,
-    pub(super) slow: oneshot::Receiver<()>,
+    address: oneshot::Receiver<Recipient<SocketEvent>>,
+    /// `None` once it is awaited.
+    pub(super) slow: Option<oneshot::Receiver<()>>,
+    session: Option<Recipient<SocketEvent>>,
+    /// The session knows that it is no more.
+    told: bool,
+}
+
+impl Line {
+    pub(super) fn id(&self) -> SocketId {
+        self.id
+    }
+
+    /// Who has taken it. Nobody if the session refused it, or is gone.
+    pub(super) fn session(&mut self) -> Option<&Recipient<SocketEvent>> {
+        if self.session.is_none() {
+            self.session = self.address.try_recv().ok();
+        }
+        self.session.as_ref()
+    }
+
+    /// It is no more, which the session is told once, if at all. Of that a key that is not live need not hear.
+    pub(super) fn leave(&mut self, why: &'static str) {
+        let id = self.id;
+        if !std::mem::replace(&mut self.told, true)
+            && let Some(session) = self.session()
+        {
+            without_successor(|| session.do_send(SocketEvent::Left(id, why)));
+        }
+    }
+
+    /// The session knows by itself.
+    pub(super) fn set_told(&mut self) {
+        self.told = true;
+    }
+}
+
+impl Drop for Line {
+    /// The request was given up on while the session was being asked, or this thread's runtime stops.
+    fn drop(&mut self) {
+        // From here on it is not taken; or it has been.
+        self.address.close();
+        self.leave("gone");
+    }
 }
 
 impl Socket {
@@ -132,8 +188,9 @@ impl Socket {
         let (queue, outgoing) = mpsc::channel(buffer + 1);
         let (tell, address) = oneshot::channel();
         let (hurry, slow) = oneshot::channel();
-        let socket = Self { id: SocketId::next(), queue, address: Some(tell), slow: Some(hurry) };
-        (socket, Line { outgoing, address, slow })
+        let id = SocketId::next();
+        let line = Line { id, outgoing, address, slow: Some(slow), session: None, told: false };
+        (Self { id, queue, address: Some(tell), slow: Some(hurry) }, line)
     }
 
     /// Its name.
@@ -142,24 +199,19 @@ impl Socket {
         self.id
     }
 
-    pub(super) fn accept(&mut self, address: Recipient<SocketEvent>) {
-        if let Some(tell) = self.address.take() {
-            let _ = tell.send(address);
-        }
+    /// Tells the other end who has it. False if there is none any more.
+    pub(super) fn accept(&mut self, address: Recipient<SocketEvent>) -> bool {
+        self.address.take().is_some_and(|tell| tell.send(address).is_ok())
     }
 
-    pub(super) fn is_open(&self) -> bool {
-        !self.queue.is_closed()
-    }
-
-    /// Queues without waiting. Why it is lost, if it is: it lags by a whole queue, which it is told, or is gone.
-    pub(super) fn send(&mut self, outgoing: Outgoing) -> Result<(), &'static str> {
-        if self.queue.capacity() <= 1 && self.is_open() {
+    /// Queues without waiting.
+    pub(super) fn send(&mut self, outgoing: Outgoing) -> Sent {
+        if self.queue.capacity() <= 1 && !self.queue.is_closed() {
             self.close(Goodbye::TOO_SLOW, false);
             let _ = self.slow.take().map(|slow| slow.send(()));
-            return Err("too_slow");
+            return Sent::TooSlow;
         }
-        self.queue.try_send(outgoing).map_err(|_| "gone")
+        if self.queue.try_send(outgoing).is_ok() { Sent::Queued } else { Sent::Gone }
     }
 
     /// Says goodbye; a peer that has gone needs none.
@@ -171,5 +223,69 @@ impl Socket {
 impl fmt::Debug for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Socket").field(&self.id.0).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix::{Actor, Context, Handler};
+
+    use super::*;
+
+    /// Hears of sockets, and says what.
+    struct Ear(mpsc::UnboundedSender<String>);
+
+    impl Actor for Ear {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<SocketEvent> for Ear {
+        type Result = ();
+
+        fn handle(&mut self, event: SocketEvent, _: &mut Self::Context) {
+            let _ = self.0.send(format!("{event:?}"));
+        }
+    }
+
+    fn ear() -> (Recipient<SocketEvent>, mpsc::UnboundedReceiver<String>) {
+        let (says, hears) = mpsc::unbounded_channel();
+        (Ear(says).start().recipient(), hears)
+    }
+
+    #[actix::test]
+    async fn a_socket_that_is_lost_after_it_was_taken_is_told_once() {
+        for asks in [false, true] {
+            let (ear, mut hears) = ear();
+            let (mut socket, mut line) = Socket::new(1);
+            assert!(socket.accept(ear));
+            let left = format!("Left({:?}, \"gone\")", socket.id());
+            if asks {
+                assert!(line.session().is_some());
+            }
+            drop(line);
+            drop(socket);
+            assert_eq!(hears.recv().await, Some(left));
+            assert_eq!(hears.recv().await, None, "told twice");
+        }
+    }
+
+    #[actix::test]
+    async fn a_socket_that_is_lost_before_is_not_taken() {
+        let (ear, mut hears) = ear();
+        let (mut socket, line) = Socket::new(1);
+        drop(line);
+        assert!(!socket.accept(ear));
+        assert_eq!(hears.recv().await, None);
+    }
+
+    #[actix::test]
+    async fn a_socket_that_left_is_not_lost_as_well() {
+        let (ear, mut hears) = ear();
+        let (mut socket, mut line) = Socket::new(1);
+        socket.accept(ear);
+        line.leave("left");
+        drop(line);
+        assert_eq!(hears.recv().await, Some(format!("Left({:?}, \"left\")", socket.id())));
+        assert_eq!(hears.recv().await, None);
     }
 }

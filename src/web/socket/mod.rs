@@ -17,7 +17,7 @@
 //! use actix_web::{HttpRequest, HttpResponse, web};
 //! use session_actors::{
 //!     EndReason, Session, SessionContext, Warning,
-//!     web::{Opened, Problem, socket::{Frame, Heard, SocketEvent, SocketOptions, Sockets}},
+//!     web::{Named, Problem, socket::{Frame, Heard, SocketEvent, SocketOptions, Sockets}},
 //! };
 //!
 //! #[derive(Default)]
@@ -42,7 +42,7 @@
 //!     }
 //! }
 //!
-//! async fn chat(request: HttpRequest, body: web::Payload, session: Opened<Chat>) -> Result<HttpResponse, Problem> {
+//! async fn chat(request: HttpRequest, body: web::Payload, session: Named<Chat>) -> Result<HttpResponse, Problem> {
 //!     session.attach(&request, body, &SocketOptions::new()).await
 //! }
 //! ```

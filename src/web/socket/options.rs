@@ -43,7 +43,7 @@ impl SocketOptions {
     }
 
     /// The largest message a socket may send, in bytes; also if it comes in several frames. It is refused by the length it
-    /// announces, before it is received. Defaults to 64 KiB.
+    /// announces, before it is received, and so is one in more than 1,024 pieces. Defaults to 64 KiB.
     #[must_use]
     pub fn max_frame(mut self, bytes: usize) -> Self {
         self.max_frame = bytes;

@@ -3,7 +3,11 @@
 use actix::{AsyncContext, Handler};
 use tokio::time::Instant;
 
-use super::{Frame, Goodbye, Heard, Socket, SocketEvent, SocketId, event::Outgoing, goodbye::Notice};
+use super::{
+    Frame, Goodbye, Heard, Socket, SocketEvent, SocketId,
+    event::{Outgoing, Sent},
+    goodbye::Notice,
+};
 use crate::{EndReason, Session, SessionContext, Warning};
 
 /// The sockets that a session has, in the order in which they joined: a field of its actor.
@@ -40,19 +44,26 @@ impl Sockets {
         A: Session + Handler<SocketEvent>,
     {
         let heard = match event {
-            SocketEvent::Frame(id, frame) => return Heard::Frame(id, frame),
+            SocketEvent::Frame(id, frame) if self.has(id) => return Heard::Frame(id, frame),
+            SocketEvent::Frame(id, _) => {
+                ctx.passive();
+                Heard::Late(id)
+            }
             SocketEvent::Left(id, why) => {
                 ctx.passive();
                 self.all.retain(|socket| socket.id() != id);
                 Heard::Left(id, why)
             }
             SocketEvent::Joined(mut socket) => {
-                self.all.retain(Socket::is_open);
                 let id = socket.id();
                 if self.all.len() < self.most {
-                    socket.accept(ctx.address().recipient());
-                    self.all.push(socket);
-                    Heard::Joined(id)
+                    if socket.accept(ctx.address().recipient()) {
+                        self.all.push(socket);
+                        Heard::Joined(id)
+                    } else {
+                        ctx.passive();
+                        Heard::Left(id, "gone")
+                    }
                 } else {
                     ctx.passive();
                     socket.close(Goodbye::TOO_MANY, false);
@@ -64,15 +75,15 @@ impl Sockets {
         heard
     }
 
-    /// Sends to one of them. False if it is none of the session's, or is let go because it does not keep up:
+    /// Sends to one of them. False if it is none of the session's, has gone, or is let go because it does not keep up:
     /// [`Heard::Left`] follows then.
     pub fn send(&mut self, to: SocketId, frame: impl Into<Frame>) -> bool {
         let Some(at) = self.all.iter().position(|socket| socket.id() == to) else { return false };
-        let sent = self.all[at].send(Outgoing::Frame(frame.into())).is_ok();
-        if !sent {
+        let sent = self.all[at].send(Outgoing::Frame(frame.into()));
+        if sent == Sent::TooSlow {
             self.all.remove(at);
         }
-        sent
+        sent == Sent::Queued
     }
 
     /// Sends to all of them. Those that do not keep up are let go: [`Heard::Left`] follows for each.
@@ -99,7 +110,8 @@ impl Sockets {
         }
     }
 
-    /// Closes one of them, for a reason of your own. False if it is none of the session's. [`Heard::Left`] follows.
+    /// Closes one of them, for a reason of your own, behind all it was told before. False if it is none of the session's.
+    /// [`Heard::Left`] follows.
     pub fn close(&mut self, id: SocketId, goodbye: Goodbye) -> bool {
         let Some(at) = self.all.iter().position(|socket| socket.id() == id) else { return false };
         self.all.remove(at).close(goodbye, false);
@@ -118,12 +130,16 @@ impl Sockets {
         self.all.is_empty()
     }
 
+    fn has(&self, id: SocketId) -> bool {
+        self.all.iter().any(|socket| socket.id() == id)
+    }
+
     /// Their names, in the order in which they joined.
     pub fn ids(&self) -> impl ExactSizeIterator<Item = SocketId> + '_ {
         self.all.iter().map(Socket::id)
     }
 
     fn tell(&mut self, outgoing: Outgoing) {
-        self.all.retain_mut(|socket| socket.send(outgoing.clone()).is_ok());
+        self.all.retain_mut(|socket| socket.send(outgoing.clone()) != Sent::TooSlow);
     }
 }
