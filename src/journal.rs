@@ -34,7 +34,10 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use self::{history::History, live::LiveSet, readers::Readers, waiters::Waiters};
-pub(crate) use self::{readers::ReaderId, reading::Read};
+pub(crate) use self::{
+    readers::ReaderId,
+    reading::{Detail, Read},
+};
 use crate::{
     clock::Clock,
     event::{Ended, EventId, EventKind, SessionEvent, SessionId},

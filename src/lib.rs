@@ -118,6 +118,7 @@ pub use crate::{
     rules::{AppliedRule, Ruling},
     session::{
         bound::without_successor,
+        caller::dropped_by,
         context::SessionContext,
         hold::Hold,
         traits::{Expiry, Session, Warning},

@@ -22,7 +22,7 @@ use tokio::task::coop;
 use crate::{
     event::{EventId, SessionEvent},
     info::SessionInfo,
-    journal::{Journal, Read, ReaderId},
+    journal::{Detail, Journal, Read, ReaderId},
 };
 
 /// A stream of the live sessions, and then of everything that happens to them.
@@ -49,13 +49,14 @@ pub struct Watch {
     batch: VecDeque<Arc<SessionEvent>>,
     /// Where the journal is to be read next: everything up to and including this is delivered or in `first` or `batch`.
     read_to: EventId,
+    detail: Detail,
     ended: bool,
 }
 
 impl Watch {
     /// A watch of the events after `after`. The journal counts the reader already; it leaves when the watch is dropped.
-    pub(crate) fn new(journal: Arc<Journal>, reader: ReaderId, after: EventId) -> Self {
-        Self { journal, reader, first: None, batch: VecDeque::new(), read_to: after, ended: false }
+    pub(crate) fn new(journal: Arc<Journal>, reader: ReaderId, after: EventId, detail: Detail) -> Self {
+        Self { journal, reader, first: None, batch: VecDeque::new(), read_to: after, detail, ended: false }
     }
 
     pub(crate) fn begin_with(&mut self, snapshot: Snapshot) {
@@ -75,7 +76,7 @@ impl Watch {
             return Poll::Ready(Some(Watched::Snapshot(snapshot)));
         }
         if self.batch.is_empty() && !self.ended {
-            match self.journal.read(self.reader, self.read_to.sequence(), &mut self.batch, cx.waker()) {
+            match self.journal.read(self.reader, self.read_to.sequence(), self.detail, &mut self.batch, cx.waker()) {
                 Read::Events => {
                     if let Some(newest) = self.batch.back() {
                         self.read_to = newest.id;
@@ -123,7 +124,7 @@ impl fmt::Debug for Watch {
 /// What a [`Watch`] delivers.
 ///
 /// In JSON every item is one flat object with an `event` tag and an `id` to resume from: an event as it is, a snapshot
-/// as `{"event":"snapshot","id":…,"sessions":[…]}`, a lag the same with `"event":"lagged"` and `missed`.
+/// as `{"event":"snapshot","id":…,"live":…,"sessions":[…]}`, a lag the same with `"event":"lagged"` and `missed`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Watched {
@@ -191,6 +192,9 @@ pub struct Snapshot {
     /// The last event it includes; sequence 0 if there was none yet. `id` in JSON.
     #[serde(rename = "id")]
     pub at: EventId,
-    /// The sessions, oldest first (by [`SessionInfo::id`]).
+    /// How many live sessions there are.
+    pub live: usize,
+    /// The sessions, oldest first (by [`SessionInfo::id`]). None in a watch of
+    /// [events alone](crate::SessionRegistry::watch_events).
     pub sessions: Vec<SessionInfo>,
 }

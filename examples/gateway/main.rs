@@ -29,7 +29,6 @@ pub(crate) mod metrics;
 pub(crate) mod protocol;
 pub(crate) mod server;
 pub(crate) mod session;
-pub(crate) mod signals;
 pub(crate) mod ws;
 
 use std::error::Error;
@@ -37,7 +36,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use session_actors::ShutdownReport;
+use session_actors::{ShutdownReport, web::stop_signal};
 use tracing_subscriber::EnvFilter;
 
 use config::{Config, EMBEDDED};
@@ -104,7 +103,7 @@ pub(crate) async fn run(file: Option<PathBuf>) -> Result<ExitCode, Box<dyn Error
     let server = Server::start(Config::load(file.as_deref(), environment)?)?;
     greet(&server);
 
-    let asked_by = signals::stop_requested().await?;
+    let asked_by = stop_signal().await?;
     let live = server.gateway.registry.len();
     tracing::info!(live, "{asked_by}: draining; once more ends at once");
     tokio::select! {
@@ -120,7 +119,7 @@ pub(crate) async fn run(file: Option<PathBuf>) -> Result<ExitCode, Box<dyn Error
             }
             Ok(ExitCode::SUCCESS)
         }
-        again = signals::stop_requested() => {
+        again = stop_signal() => {
             tracing::warn!("{}: not waiting for the rest", again?);
             Ok(ExitCode::FAILURE)
         }

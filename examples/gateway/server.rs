@@ -1,12 +1,12 @@
 //! The gateway as a running server: bound, serving, and drained.
 
-use std::any::Any;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
-use actix_web::dev::{Extensions, ServerHandle};
+use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, middleware, rt, web};
 use metrics_exporter_prometheus::BuildError;
+use session_actors::web::give_up_on_deaf_peers;
 use session_actors::{ShutdownError, ShutdownReport, StartError};
 
 use super::app::{Gateway, routes};
@@ -78,18 +78,3 @@ impl Server {
         Ok(report)
     }
 }
-
-/// A peer that never reads would keep its connection, dropped or not, until it goes away by itself: the HTTP layer
-/// waits to flush what is left. The kernel can be told to give up.
-#[cfg(target_os = "linux")]
-fn give_up_on_deaf_peers(connection: &dyn Any, _: &mut Extensions) {
-    const UNREAD: std::time::Duration = std::time::Duration::from_secs(30);
-    if let Some(stream) = connection.downcast_ref::<rt::net::TcpStream>()
-        && let Err(error) = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(UNREAD))
-    {
-        tracing::debug!(%error, "no timeout for unread data on this connection");
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn give_up_on_deaf_peers(_: &dyn Any, _: &mut Extensions) {}

@@ -9,6 +9,14 @@ use crate::{
     watch::{Snapshot, Watch},
 };
 
+/// What a reader's snapshots have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Detail {
+    Sessions,
+    /// Only how many there are, which costs nothing.
+    Count,
+}
+
 /// What a reader found. Events themselves are put into its batch.
 pub(crate) enum Read {
     /// There is at least one event in the batch.
@@ -24,6 +32,8 @@ pub(crate) enum Read {
 /// The live set after a certain event: the part of a snapshot that has to be taken under the lock.
 pub(crate) struct LiveAt {
     at: EventId,
+    live: usize,
+    /// None for a reader that only wants to know how many there are.
     sessions: Vec<Arc<Vitals>>,
 }
 
@@ -41,19 +51,24 @@ impl Journal {
     /// A stream of the live sessions and every event from now on; or, if `from` is given and the history reaches back
     /// to it, only of the events after it.
     pub(crate) fn watch(self: &Arc<Self>, from: Option<EventId>) -> Watch {
+        self.watch_as(from, Detail::Sessions)
+    }
+
+    /// The same, but with so much in its snapshots.
+    pub(crate) fn watch_as(self: &Arc<Self>, from: Option<EventId>, detail: Detail) -> Watch {
         let mut state = self.state.lock();
         let reader = state.readers.enter();
         let resumed = from.filter(|from| from.epoch() == self.epoch && state.history.reaches(from.sequence()));
         let (after, live) = match resumed {
             Some(from) => (from, None),
             None => {
-                let live = self.live_now(&state);
+                let live = self.live_now(&state, detail);
                 (live.at(), Some(live))
             }
         };
         drop(state);
         // In this order, so that the reader leaves even if a session's vitals panic.
-        let mut watch = Watch::new(Arc::clone(self), reader, after);
+        let mut watch = Watch::new(Arc::clone(self), reader, after, detail);
         if let Some(live) = live {
             watch.begin_with(self.snapshot(live));
         }
@@ -67,6 +82,7 @@ impl Journal {
         &self,
         reader: ReaderId,
         sequence: u64,
+        detail: Detail,
         batch: &mut VecDeque<Arc<SessionEvent>>,
         waker: &Waker,
     ) -> Read {
@@ -84,7 +100,7 @@ impl Journal {
             Ok(_) => (Read::Pending, state.readers.park(reader, waker)),
             Err(Behind { missed }) => {
                 state.readers.note_lag();
-                (Read::Lagged { missed, live: self.live_now(state) }, Some(waker))
+                (Read::Lagged { missed, live: self.live_now(state, detail) }, Some(waker))
             }
         };
         drop(guard);
@@ -98,8 +114,15 @@ impl Journal {
         drop(waker);
     }
 
-    fn live_now(&self, state: &State) -> LiveAt {
-        LiveAt { at: EventId::new(self.epoch, state.history.last()), sessions: state.live.to_vec() }
+    fn live_now(&self, state: &State, detail: Detail) -> LiveAt {
+        LiveAt {
+            at: EventId::new(self.epoch, state.history.last()),
+            live: state.live.len(),
+            sessions: match detail {
+                Detail::Sessions => state.live.to_vec(),
+                Detail::Count => Vec::new(),
+            },
+        }
     }
 
     /// Completes a snapshot, outside of the lock: with many sessions this is most of the work.
@@ -107,9 +130,9 @@ impl Journal {
     /// Which sessions are in it is of the moment of `at`; how they are is of now, a little later. The events in between
     /// follow, and say again what the infos may show already.
     pub(crate) fn snapshot(&self, live: LiveAt) -> Snapshot {
-        let LiveAt { at, mut sessions } = live;
+        let LiveAt { at, live, mut sessions } = live;
         let now = self.now();
         sessions.sort_unstable_by_key(|vitals| vitals.id());
-        Snapshot { at, sessions: sessions.iter().map(|vitals| vitals.info(&self.clock, now)).collect() }
+        Snapshot { at, live, sessions: sessions.iter().map(|vitals| vitals.info(&self.clock, now)).collect() }
     }
 }

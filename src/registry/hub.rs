@@ -172,7 +172,8 @@ impl<A: Session> Hub<A> {
         self.rules.read().table.resolve(key.as_str())
     }
 
-    pub(crate) fn set_policy(self: &Arc<Self>, policy: Policy) -> Result<(), PolicyError> {
+    /// False if another than `expected` is in force.
+    pub(crate) fn set_policy(self: &Arc<Self>, policy: Policy, expected: Option<&Policy>) -> Result<bool, PolicyError> {
         let rules = Rules::compile(policy, self.keeper.is_some())?;
         let cap = rules.cap();
         if let Some(keeper) = &self.keeper {
@@ -181,6 +182,13 @@ impl<A: Session> Hub<A> {
         let (old, (admitted, refused)) = {
             // One step, or of two callers one would set the rules and the other the cap.
             let mut in_force = self.rules.write();
+            if expected.is_some_and(|expected| in_force.policy != *expected) {
+                drop(in_force);
+                if let Some(keeper) = &self.keeper {
+                    keeper.policy_changed();
+                }
+                return Ok(false);
+            }
             (mem::replace(&mut *in_force, Arc::new(rules)), self.capacity.set_limit(cap))
         };
         drop(old);
@@ -196,6 +204,6 @@ impl<A: Session> Hub<A> {
         if let Some(keeper) = &self.keeper {
             keeper.policy_changed();
         }
-        Ok(())
+        Ok(true)
     }
 }

@@ -1,12 +1,8 @@
 //! The registry's handle: what a gateway works with.
 
-use std::{
-    fmt,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
-use actix::{Addr, Handler, Message, Recipient, prelude::SendError as ActixSendError};
+use actix::{Addr, Handler, Message, prelude::SendError as ActixSendError};
 
 mod builder;
 mod closing;
@@ -14,8 +10,10 @@ mod dry_run;
 mod ends;
 pub(crate) mod handle;
 pub(crate) mod hub;
+mod looking;
 mod making_room;
 mod opening;
+mod policy;
 mod reply;
 mod shutdown;
 
@@ -31,15 +29,11 @@ use self::{handle::Handle, hub::Hub};
 use crate::{
     directory::Route,
     error::{OpenError, SendError, ShutdownError},
-    event::EventId,
-    info::SessionInfo,
     key::{IntoKey, SessionKey},
     moment::Moment,
-    policy::{Mode, Policy, PolicyError},
+    policy::Mode,
     session::{Session, caller::Caller, inside, wishes::Wishes},
     start::Make,
-    stats::{Capacity, Stats},
-    watch::{Watch, Watched},
 };
 
 /// Sessions by key: opens them, leads to them, and watches them end.
@@ -233,95 +227,6 @@ impl<A: Session> SessionRegistry<A> {
         let until = hub.clock.now().checked_add(by).unwrap_or(Moment::LAST);
         // Under the entry lock: an idle end sees it, or has left the directory before.
         hub.directory.with(key.as_str(), |route| route.vitals.grant(until)).is_some()
-    }
-
-    // ---- what there is ------------------------------------------------------------------------
-
-    /// A picture of the session of `key`, if it is live.
-    pub fn info(&self, key: impl IntoKey) -> Option<SessionInfo> {
-        let hub = self.hub();
-        let vitals = hub.journal.find(key.as_str())?;
-        Some(vitals.info(&hub.clock, hub.clock.now()))
-    }
-
-    /// A picture of every live session, in the order they were opened.
-    pub fn list(&self) -> Vec<SessionInfo> {
-        let hub = self.hub();
-        let now = hub.clock.now();
-        let mut live = hub.journal.live();
-        live.sort_unstable_by_key(|vitals| vitals.id());
-        live.iter().map(|vitals| vitals.info(&hub.clock, now)).collect()
-    }
-
-    /// How many sessions are live.
-    pub fn len(&self) -> usize {
-        self.hub().journal.len()
-    }
-
-    /// Whether no session is live.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// What has happened so far, and what there is now.
-    pub fn stats(&self) -> Stats {
-        let hub = self.hub();
-        let (keys, newcomers) = hub.capacity.used();
-        hub.journal.stats(Capacity {
-            waiting: hub.directory.waiting() + newcomers,
-            keys,
-            max_sessions: hub.policy().get_max_sessions(),
-            refused: hub.refused.load(Ordering::Relaxed),
-        })
-    }
-
-    /// Every live session now, then every event after it. See [`Watch`].
-    pub fn watch(&self) -> Watch {
-        self.hub().journal.watch(None)
-    }
-
-    /// As [`watch`](Self::watch), for a watcher that comes back: every event after `last`, without
-    /// the snapshot, if they are all still known (`event_history`); otherwise from a new snapshot.
-    pub fn watch_from(&self, last: EventId) -> Watch {
-        self.hub().journal.watch(Some(last))
-    }
-
-    /// Feeds an actor with what [`watch`](Self::watch) gives, one at a time: the next is sent when
-    /// the last was handled. Ends when the recipient is gone, or with the last event of a shutdown.
-    ///
-    /// # Errors
-    ///
-    /// If the arbiter that started the registry has stopped: the feed runs there.
-    pub fn watch_to(&self, recipient: Recipient<Watched>) -> Result<(), OpenError> {
-        let mut watch = self.watch();
-        let feed = async move {
-            while let Some(watched) = watch.next().await {
-                if recipient.send(watched).await.is_err() {
-                    break;
-                }
-            }
-        };
-        // Not on an arbiter of the registry's own, which a shutdown stops before the feed has come to its end.
-        if self.hub().spawn(feed) { Ok(()) } else { Err(OpenError::NoHost) }
-    }
-
-    // ---- rule ---------------------------------------------------------------------------------
-
-    /// The policy in force.
-    pub fn policy(&self) -> Policy {
-        self.hub().policy()
-    }
-
-    /// Changes limits, rules, cap and mode while sessions run. Every session follows, within a
-    /// second up to 100,000 of them; a deadline that has passed by the new limits is due at once.
-    /// What a session set itself (`ctx.set_limits`) stays. A lowered cap refuses newcomers and ends
-    /// nobody.
-    ///
-    /// # Errors
-    ///
-    /// If the policy contradicts itself. The old one stays in force.
-    pub fn set_policy(&self, policy: Policy) -> Result<(), PolicyError> {
-        self.hub().set_policy(policy)
     }
 
     /// Ends everything: from now on nothing is opened, every session drains, and what is not at

@@ -14,7 +14,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use crate::error::Unserved;
+use crate::{error::Unserved, event::EndReason};
 
 thread_local! {
     /// Set around one `AddressSender::send`, taken by `pack`, which runs inside of it.
@@ -60,6 +60,21 @@ impl Caller {
     pub(crate) fn heard(&self) -> Unserved {
         self.0.get().cloned().unwrap_or(Unserved::ReplyDropped)
     }
+}
+
+/// Inside of a `Drop` that runs because a session has ended, of its actor or of what that holds: why it ended. `None`
+/// elsewhere.
+///
+/// For what has to say goodbye whether or not the actor has a [`stopped`](actix::Actor::stopped) that does.
+pub fn dropped_by() -> Option<EndReason> {
+    BECAUSE
+        .try_with(|why| match &*why.borrow() {
+            Some(Unserved::Ended { reason, panic: None }) => Some(*reason),
+            Some(Unserved::Ended { panic: Some(_), .. }) => Some(EndReason::Panicked),
+            _ => None,
+        })
+        .ok()
+        .flatten()
 }
 
 /// Runs `drop` so that every message and reply that goes unserved inside of it is told `why`.

@@ -212,15 +212,16 @@ async fn every_item_is_flat_json_with_a_tag_and_an_id() {
         )
     );
 
-    let snapshot = Watched::Snapshot(Snapshot { at: EventId::new(epoch, 7), sessions: vec![] });
+    let snapshot = Watched::Snapshot(Snapshot { at: EventId::new(epoch, 7), live: 0, sessions: vec![] });
     assert_eq!(
         serde_json::to_string(&snapshot).unwrap(),
-        format!(r#"{{"event":"snapshot","id":"{epoch}-7","sessions":[]}}"#)
+        format!(r#"{{"event":"snapshot","id":"{epoch}-7","live":0,"sessions":[]}}"#)
     );
-    let lagged = Watched::Lagged { missed: 3, snapshot: Snapshot { at: EventId::new(epoch, 7), sessions: vec![] } };
+    let lagged =
+        Watched::Lagged { missed: 3, snapshot: Snapshot { at: EventId::new(epoch, 7), live: 0, sessions: vec![] } };
     assert_eq!(
         serde_json::to_string(&lagged).unwrap(),
-        format!(r#"{{"event":"lagged","missed":3,"id":"{epoch}-7","sessions":[]}}"#)
+        format!(r#"{{"event":"lagged","missed":3,"id":"{epoch}-7","live":0,"sessions":[]}}"#)
     );
 
     let now = journal.watch(None).first_snapshot().unwrap();

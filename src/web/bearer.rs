@@ -44,9 +44,22 @@ impl Bearer {
     ///
     /// # Errors
     ///
-    /// 401 with the code `unauthorized` and `WWW-Authenticate`, whatever is wrong with what came.
+    /// 401 with the code `unauthorized` and `WWW-Authenticate`; with `invalid_token` and `error="invalid_token"` in it if
+    /// there is a token and it is another.
     pub fn check(&self, request: &HttpRequest) -> Result<(), Problem> {
-        if given(request.headers()).is_some_and(|given| self.is(given)) { Ok(()) } else { Err(unauthorized()) }
+        match given(request.headers()) {
+            Some(given) if self.is(given) => Ok(()),
+            Some(_) => Err(refused(
+                "invalid_token",
+                "that is not the token of this route",
+                "Bearer realm=\"sessions\", error=\"invalid_token\"",
+            )),
+            None => Err(refused(
+                "unauthorized",
+                "this route wants the operator's token: send Authorization: Bearer and the token",
+                "Bearer realm=\"sessions\"",
+            )),
+        }
     }
 
     fn is(&self, given: &str) -> bool {
@@ -63,11 +76,11 @@ impl fmt::Debug for Bearer {
 
 fn given(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
-fn unauthorized() -> Problem {
-    let detail = "this route wants the operator's token: send Authorization: Bearer and the token";
-    Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
-        .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"sessions\""))
+fn refused(code: &'static str, detail: &str, challenge: &'static str) -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, code, detail)
+        .header(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
 }

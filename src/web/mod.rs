@@ -7,6 +7,7 @@
 //!   right status, `Retry-After` where it helps to come back, and problem details ([RFC 9457]) as its body.
 //! * [`socket`] attaches a WebSocket to a session.
 //! * [`admin`] has the operator's routes and page, [`Bearer`] the token that guards them.
+//! * [`stop_signal`] says when to shut down, and [`give_up_on_deaf_peers`] is for connections that are never read.
 //!
 //! ```
 //! use actix::prelude::*;
@@ -52,6 +53,7 @@ mod bearer;
 mod errors;
 mod extract;
 mod problem;
+mod serving;
 mod sessions;
 pub mod socket;
 
@@ -59,5 +61,6 @@ pub use self::{
     bearer::Bearer,
     extract::{Live, Named, Opened},
     problem::Problem,
+    serving::{give_up_on_deaf_peers, stop_signal},
     sessions::Sessions,
 };

@@ -7,8 +7,8 @@ use futures_util::future::join3;
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::gateway::signals::stop_requested;
 use crate::support::{HANDSHAKE, LASTING, PATIENCE, TestGateway, answer, get_raw};
+use session_actors::web::stop_signal;
 
 #[actix_web::test]
 async fn hooks_under_way_finish_sockets_are_told_and_newcomers_come_back_later() {
@@ -96,7 +96,7 @@ async fn what_does_not_finish_in_time_is_cut_and_its_sender_told() {
 #[actix_web::test]
 async fn ctrl_c_and_sigterm_both_ask_to_stop() {
     for (signal, name) in [("-INT", "Ctrl-C"), ("-TERM", "SIGTERM")] {
-        let mut requested = Box::pin(stop_requested());
+        let mut requested = Box::pin(stop_signal());
         // Polled once, it listens; without that the signal would end this process.
         assert!(timeout(Duration::ZERO, &mut requested).await.is_err());
         let sent = Command::new("kill").args([signal, &std::process::id().to_string()]).status();

@@ -64,7 +64,10 @@ async fn nobody_gets_in_without_the_token() {
             }
             let response = test::call_service(&app, request.to_request()).await;
             assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{method} {uri} {token:?}");
-            assert_eq!(response.headers().get(header::WWW_AUTHENTICATE).unwrap(), "Bearer realm=\"sessions\"");
+            let challenge = response.headers().get(header::WWW_AUTHENTICATE).unwrap().to_str().unwrap();
+            let wrong = token.is_some_and(|token| token.starts_with("Bearer "));
+            assert!(challenge.starts_with("Bearer realm=\"sessions\""), "{challenge}");
+            assert_eq!(challenge.contains("invalid_token"), wrong, "{token:?}: {challenge}");
         }
     }
     assert_eq!(registry.len(), 11);
@@ -73,9 +76,29 @@ async fn nobody_gets_in_without_the_token() {
         let request = test::TestRequest::get().uri("/admin/stats").insert_header((header::AUTHORIZATION, token));
         assert_eq!(test::call_service(&nobody, request.to_request()).await.status(), StatusCode::UNAUTHORIZED);
     }
-    let open = app!(Admin::unguarded(&registry));
-    let request = test::TestRequest::get().uri("/admin/stats").to_request();
-    assert_eq!(test::call_service(&open, request).await.status(), StatusCode::OK);
+}
+
+/// A page elsewhere may have its own name lead to this machine.
+#[actix::test]
+async fn without_a_token_only_who_calls_it_by_no_name_gets_in() {
+    let registry = some().await;
+    let (unguarded, behind) = (app!(Admin::unguarded(&registry)), app!(Admin::behind_a_guard(&registry)));
+    for (host, status) in [
+        (None, StatusCode::OK),
+        (Some("127.0.0.1:8080"), StatusCode::OK),
+        (Some("[::1]:8080"), StatusCode::OK),
+        (Some("localhost"), StatusCode::OK),
+        (Some("evil.example:8080"), StatusCode::FORBIDDEN),
+    ] {
+        let request = || {
+            let request = test::TestRequest::get().uri("/admin/stats");
+            host.map_or_else(test::TestRequest::default, |host| request.insert_header((header::HOST, host)))
+                .uri("/admin/stats")
+                .to_request()
+        };
+        assert_eq!(test::call_service(&unguarded, request()).await.status(), status, "{host:?}");
+        assert_eq!(test::call_service(&behind, request()).await.status(), StatusCode::OK);
+    }
 }
 
 #[actix::test]
@@ -129,7 +152,10 @@ async fn a_key_may_be_anything_a_key_may_be() {
     let (status, one) = ask(&app, Method::GET, uri, None).await;
     assert_eq!((status, &one["key"]), (StatusCode::OK, &json!("user:<b>&/\"")));
     let (status, extended) = ask(&app, Method::POST, &format!("{uri}/extend"), Some(json!({"by_ms": 1_000_000}))).await;
-    assert_eq!((status, extended), (StatusCode::OK, json!({"key": "user:<b>&/\"", "by_ms": 1_000_000})));
+    assert_eq!(
+        (status, extended),
+        (StatusCode::OK, json!({"key": "user:<b>&/\"", "by_ms": 1_000_000, "expires_in_ms": 1_000_000}))
+    );
     sleep(Duration::from_millis(1)).await;
     assert!(ask(&app, Method::GET, uri, None).await.1["expires_in_ms"].as_u64().unwrap() > 990_000);
     let (status, closed) = ask(&app, Method::DELETE, uri, None).await;
@@ -163,9 +189,30 @@ async fn an_end_is_waited_for_or_not() {
 async fn more_time_is_a_number_and_not_nothing() {
     let registry = some().await;
     let app = app!(Admin::guarded(&registry, TOKEN));
-    for body in [json!({"by_ms": 0}), json!({"by_ms": "1h"}), json!({}), json!({"by_ms": 1, "x": 2}), json!([])] {
+    for body in [
+        json!({"by_ms": 0}),
+        json!({"by": "0s"}),
+        json!({"by_ms": "1h"}),
+        json!({"by": "soon"}),
+        json!({"by": "1h", "by_ms": 1}),
+        json!({}),
+        json!({"by_ms": 1, "x": 2}),
+        json!([]),
+    ] {
         let (status, answer) = ask(&app, Method::POST, "/admin/sessions/main/extend", Some(body)).await;
         assert_eq!((status, &answer["code"]), (StatusCode::BAD_REQUEST, &json!("bad_json")), "{answer}");
+    }
+    // What it then has is the longest of what there is, and no more than its greatest age leaves.
+    for (body, ms, then) in [
+        (json!({"by": "30m"}), 1_800_000, 1_800_000),
+        (json!({"by_ms": 1000}), 1000, 1_800_000),
+        (json!({"by": "10h"}), 36_000_000, 3_600_000),
+    ] {
+        let (_, extended) = ask(&app, Method::POST, "/admin/sessions/user:%3Cb%3E&%2F%22/extend", Some(body)).await;
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!(extended["by_ms"], ms);
+        let left = extended["expires_in_ms"].as_u64().unwrap();
+        assert!((then - 1000..=then).contains(&left), "{extended}");
     }
 }
 
@@ -209,7 +256,7 @@ async fn keys_can_be_hidden() {
     let uri = format!("/admin/sessions/{}", shown[3]);
     assert_eq!(ask(&app, Method::GET, &uri, None).await.1["key"], *shown[3]);
     let extended = ask(&app, Method::POST, &format!("{uri}/extend"), Some(json!({"by_ms": 5}))).await;
-    assert_eq!(extended, (StatusCode::OK, json!({"key": shown[3], "by_ms": 5})));
+    assert_eq!((extended.0, &extended.1["key"], &extended.1["by_ms"]), (StatusCode::OK, &json!(shown[3]), &json!(5)));
     assert_eq!(ask(&app, Method::DELETE, &uri, None).await.1["key"], *shown[3]);
     assert_eq!(registry.len(), 10);
 }
@@ -223,8 +270,25 @@ async fn what_is_no_route_and_what_no_method_says_so() {
     let response = test::call_service(&app, request).await;
     assert_eq!(
         (response.status(), response.headers().get(header::ALLOW).unwrap()),
-        (StatusCode::METHOD_NOT_ALLOWED, &"GET, PUT".parse().unwrap())
+        (StatusCode::METHOD_NOT_ALLOWED, &"GET, HEAD, PUT".parse().unwrap())
     );
+    for uri in ["/admin/", "/admin/page.js", "/admin/sessions", "/admin/sessions/main", "/admin/stats", "/admin/policy"]
+    {
+        assert_eq!(ask(&app, Method::HEAD, uri, None).await.0, StatusCode::OK, "{uri}");
+    }
+    // What goes wrong first, and what then helps.
+    for (method, uri, says) in [
+        (Method::GET, "/admin/sessions/hook:github:octo/repo", "write / in it as %2F"),
+        (Method::GET, "/admin/sessions?limit=-1", "limit=-1"),
+        (Method::DELETE, "/admin/sessions/main?wait=maybe", "wait=maybe"),
+        (Method::GET, "/admin/sessions/%00", "byte"),
+        (Method::DELETE, "/admin/sessions/%00", "byte"),
+        (Method::POST, "/admin/sessions/main/extend", "Content-Type: application/json"),
+        (Method::PUT, "/admin/policy", "Content-Type: application/json"),
+    ] {
+        let body = ask(&app, method, uri, None).await.1;
+        assert!(body["detail"].as_str().unwrap().contains(says), "{uri}: {body}");
+    }
     registry.shutdown(secs(1)).await.unwrap();
     drop(registry);
     let (status, body) = ask(&app, Method::GET, "/admin/sessions", None).await;

@@ -14,7 +14,8 @@ use crate::support::*;
 fn check(description: &Value, method: &str, path: &str, status: StatusCode, body: &Value) {
     let response = &description["paths"][path][method]["responses"][status.as_str()];
     assert!(response.is_object(), "{method} {path} does not say that it may answer {status}");
-    let schema = &response["content"]["application/json"]["schema"];
+    let kind = if status.is_success() { "application/json" } else { "application/problem+json" };
+    let schema = &response["content"][kind]["schema"];
     assert!(schema.is_object(), "{method} {path} {status} has no schema");
     // What is named by reference is beside it.
     let mut whole = schema.clone();
@@ -50,6 +51,7 @@ async fn every_answer_is_as_described() {
         ("get", "/sessions/{key}", "/sessions/hook:2", None),
         ("get", "/sessions/{key}", "/sessions/nobody", None),
         ("post", "/sessions/{key}/extend", "/sessions/hook:1/extend", Some(json!({"by_ms": 1000}))),
+        ("post", "/sessions/{key}/extend", "/sessions/hook:1/extend", Some(json!({"by": "30m"}))),
         ("post", "/sessions/{key}/extend", "/sessions/hook:1/extend", Some(json!({"by_ms": 0}))),
         ("post", "/sessions/{key}/extend", "/sessions/nobody/extend", Some(json!({"by_ms": 1}))),
         ("get", "/stats", "/stats", None),
@@ -80,6 +82,37 @@ async fn every_answer_is_as_described() {
     }
     described.remove(&("get", "/events"));
     assert_eq!(described, seen);
+}
+
+/// What a generator of clients wants of it, beside the schema of OpenAPI itself.
+#[actix::test]
+async fn the_description_is_whole() {
+    let registry = registry(Policy::new(limits()));
+    let app = test::init_service(App::new().service(Admin::unguarded(&registry).scope("/admin"))).await;
+    let (_, description) = ask(&app, Method::GET, "/admin/openapi.json", None).await;
+    let mut parts = vec![&description];
+    while let Some(part) = parts.pop() {
+        if let Some(name) = part.get("$ref").and_then(Value::as_str) {
+            assert!(description.pointer(name.trim_start_matches('#')).is_some(), "{name} is nowhere");
+        }
+        match part {
+            Value::Object(fields) => parts.extend(fields.values()),
+            Value::Array(items) => parts.extend(items),
+            _ => {}
+        }
+    }
+    for (path, methods) in description["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let responses = operation["responses"].as_object().unwrap();
+            assert!(responses.contains_key("401"), "{method} {path} wants a token");
+            for (status, response) in responses {
+                let says = response["description"].as_str().unwrap_or_default();
+                assert!(!says.is_empty(), "{method} {path} {status} has no description");
+                let is_problem = response["content"].get("application/problem+json").is_some();
+                assert_eq!(is_problem, status.starts_with(['4', '5']), "{method} {path} {status}");
+            }
+        }
+    }
 }
 
 #[actix::test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use actix_codec::Framed;
-use actix_web::{App, HttpRequest, HttpServer, web, web::Bytes};
+use actix_web::{App, HttpRequest, HttpServer, dev::ServerHandle, web, web::Bytes};
 use awc::{
     BoxedSocket, Client,
     http::StatusCode,
@@ -80,6 +80,9 @@ impl Peer {
     }
 }
 
+/// FIN, the reserved bits and the opcode; the payload.
+type Written<'a> = (u8, &'a [u8]);
+
 /// A peer that writes bytes as it likes.
 struct Raw(TcpStream);
 
@@ -100,7 +103,7 @@ impl Raw {
     }
 
     /// Short frames, masked with nothing, in one write.
-    async fn write(&mut self, frames: &[(u8, &[u8])]) {
+    async fn write(&mut self, frames: &[Written<'_>]) {
         let mut bytes = Vec::new();
         for (first, payload) in frames {
             bytes.extend([*first, 0x80 | u8::try_from(payload.len()).unwrap(), 0, 0, 0, 0]);
@@ -271,7 +274,8 @@ async fn what_was_sent_before_a_hang_up_is_heard() {
     for n in 0..20 {
         let mut ada = Raw::connect(&server, "ada").await;
         ada.write(&[(TEXT, format!("last words {n}").as_bytes())]).await;
-        drop(ada);
+        // And no more: one that closes what it has not read takes back what it has written.
+        ada.0.shutdown().await.unwrap();
         assert_eq!(other.text().await, format!("all: last words {n}"));
     }
     server.stop().await;
@@ -281,10 +285,10 @@ async fn what_was_sent_before_a_hang_up_is_heard() {
 async fn what_was_sent_before_a_bad_frame_is_heard() {
     let server = start(limits());
     let mut other = Peer::connect(&server, "ada").await;
-    let good: [(u8, &[u8]); 3] = [(TEXT, b"one"), (0x82, b"two"), (TEXT, b"three")];
+    let good: [Written; 3] = [(TEXT, b"one"), (0x82, b"two"), (TEXT, b"three")];
     let long = [b'x'; 125];
     let many = [vec![(0x01, &b"x"[..])], vec![(0x00, &b""[..]); 2000]].concat();
-    let bad: [(&[(u8, &[u8])], u16); 5] = [
+    let bad: [(&[Written], u16); 5] = [
         // Compressed, though nobody agreed on that; unknown; a piece of nothing; no UTF-8; too many pieces.
         (&[(0xc1, b"x")], 1002),
         (&[(0x83, &long)], 1002),
@@ -308,6 +312,8 @@ async fn who_was_let_go_is_not_heard_any_more() {
     let server = start(limits());
     let mut slow = Peer::connect(&server, "ada").await;
     slow.say("flood").await;
+    // That it joined, and that it floods.
+    until(|| server.registry.info("user:ada").is_some_and(|info| info.handled >= 2)).await;
     let mut other = Peer::connect(&server, "ada").await;
     slow.say("am I still in?").await;
     sleep(Duration::from_millis(300)).await;
@@ -348,10 +354,8 @@ impl Handler<SocketEvent> for Thinker {
     }
 }
 
-/// What a full mailbox has to wait for is room, and no answer.
-#[actix::test]
-async fn a_peer_waits_for_room_and_not_for_answers() {
-    let (heard, mut hears) = mpsc::unbounded_channel();
+/// The registry of some, and where they are.
+fn thinkers(heard: mpsc::UnboundedSender<String>) -> (SessionRegistry<Thinker>, String, ServerHandle) {
     let think = move |_: &SessionKey| Thinker { sockets: Sockets::new(), heard: heard.clone() };
     let registry = SessionRegistry::builder(think).mailbox_capacity(1).start().unwrap();
     let sessions = Sessions::by_path(&registry, "user");
@@ -364,17 +368,38 @@ async fn a_peer_waits_for_room_and_not_for_answers() {
     let server = server.run();
     let handle = server.handle();
     actix::spawn(server);
+    (registry, url, handle)
+}
 
+/// An actor that has no hook at all says goodbye all the same.
+#[actix::test]
+async fn without_hooks_a_socket_is_told_why_too() {
+    let (heard, _hears) = mpsc::unbounded_channel();
+    let (registry, url, handle) = thinkers(heard);
+    let mut ada = Peer(Client::new().ws(&url).connect().await.unwrap().1);
+    drop(registry.close("ada"));
+    assert_eq!(ada.closed().await, (1001, "closed".into()));
+    let mut ada = Peer(Client::new().ws(&url).connect().await.unwrap().1);
+    drop(registry.shutdown(secs(1)));
+    assert_eq!(ada.closed().await, (1001, "shutdown".into()));
+    handle.stop(false).await;
+}
+
+/// What a full mailbox has to wait for is room, and no answer.
+#[actix::test]
+async fn a_peer_waits_for_room_and_not_for_answers() {
+    let (heard, mut hears) = mpsc::unbounded_channel();
+    let (_registry, url, handle) = thinkers(heard);
     let mut ada = Peer(Client::new().ws(url).connect().await.unwrap().1);
     for n in 0..100 {
         ada.say(&n.to_string()).await;
     }
-    drop(ada);
+    ada.0.send(Message::Close(None)).await.unwrap();
     for n in 0..100 {
         let heard = timeout(secs(10), hears.recv()).await.expect("it is lost").unwrap();
         assert_eq!(heard, format!("Text(\"{n}\")"));
     }
-    assert_eq!(timeout(secs(10), hears.recv()).await.unwrap().unwrap(), "gone");
+    assert_eq!(timeout(secs(10), hears.recv()).await.unwrap().unwrap(), "left");
     handle.stop(false).await;
 }
 

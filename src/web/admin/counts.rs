@@ -6,11 +6,14 @@ use actix_web::{Resource, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{guard::Operator, only};
-use crate::{EndReason, OpenError, Phase, Session, SessionRegistry, Stats, web::Problem};
+use super::{
+    guard::Operator,
+    routes::{only, read},
+};
+use crate::{EndReason, Phase, Session, SessionRegistry, Stats, web::Problem};
 
 pub(super) fn resource<A: Session>() -> Resource {
-    web::resource("/stats").route(web::get().to(stats::<A>)).default_service(only("GET"))
+    web::resource("/stats").route(read().to(stats::<A>)).default_service(only("GET, HEAD"))
 }
 
 /// What there is, and what has happened since the registry was started.
@@ -125,7 +128,5 @@ impl Counts {
 /// Counts.
 #[utoipa::path(get, path = "/stats", responses((status = 200, body = Counts)))]
 pub(super) async fn stats<A: Session>(Operator(admin): Operator<A>) -> Result<web::Json<Counts>, Problem> {
-    let registry = admin.registry()?;
-    let counts = web::block(move || Counts::of(&registry)).await.map_err(|_| OpenError::ShuttingDown)?;
-    Ok(web::Json(counts))
+    Ok(web::Json(admin.work(|_, registry| Counts::of(registry)).await?))
 }

@@ -1,6 +1,6 @@
 //! `/events`: what happens, as server-sent events.
 
-use std::{borrow::Cow, time::Duration};
+use std::time::Duration;
 
 use actix_web::{
     HttpRequest, HttpResponse, Resource,
@@ -8,17 +8,22 @@ use actix_web::{
     web::{self, Bytes},
 };
 use futures_core::Stream;
-use futures_util::stream::{self, StreamExt as _};
+use futures_util::{
+    FutureExt as _,
+    stream::{self, StreamExt as _},
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::time::{Instant, interval_at};
+use tokio::time::{Instant, interval_at, sleep};
 use utoipa::IntoParams;
 
-use super::{guard::Operator, only, shown::Shown};
-use crate::{EventId, Session, Snapshot, Watch, Watched, web::Problem};
+use super::{Admin, guard::Operator, routes::only, shown::Shown};
+use crate::{EventId, Session, SessionEvent, Snapshot, Watch, Watched, web::Problem};
 
 /// Keeps proxies from closing a stream on which nothing happens.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// After a lag.
+const PAUSE: Duration = Duration::from_secs(1);
 /// Tells the client how soon to come back after a break; it sends `Last-Event-ID` then.
 const RETRY: &str = "retry: 2000\n\n";
 
@@ -43,8 +48,14 @@ fn yes() -> bool {
 }
 
 /// What there is, then everything that happens. After `Last-Event-ID`, if it is still known, what has happened since.
-#[utoipa::path(get, path = "/events", params(EventsQuery, ("Last-Event-ID" = Option<String>, Header)), responses(
-    (status = 200, content_type = "text/event-stream", body = String), (status = 400, body = super::openapi::Problem)))]
+///
+/// Each event has an `id`, a name (`snapshot`, `lagged`, `opened`, `warned`, `extended`, `draining`, `would_end`,
+/// `passivated`, `restored`, `store_failed`, `start_failed`, `ended`) and JSON as its `data`, with the same name as `event`.
+/// `lagged` says that so many were `missed`, because they were read too slowly, and has what there is since.
+#[utoipa::path(get, path = "/events", params(EventsQuery, ("Last-Event-ID" = Option<String>, Header,
+        description = "The `id` of the last event that was heard")),
+    responses((status = 200, description = "Server-sent events, until the registry has shut down",
+        content_type = "text/event-stream", body = String), (status = 400, body = super::openapi::Problem)))]
 pub(super) async fn events<A: Session>(
     Operator(admin): Operator<A>,
     request: HttpRequest,
@@ -52,15 +63,12 @@ pub(super) async fn events<A: Session>(
 ) -> Result<HttpResponse, Problem> {
     let header = request.headers().get("Last-Event-ID").map(|id| String::from_utf8_lossy(id.as_bytes()));
     let last = header.as_deref().or(query.last_event_id.as_deref()).filter(|id| !id.is_empty());
-    let registry = admin.registry()?;
-    let watch = match last {
-        Some(id) => registry.watch_from(id.parse::<EventId>().map_err(|error| {
-            let detail = format!("Last-Event-ID is not understood: {error}; send back an id that this gave, or none");
-            Problem::new(StatusCode::BAD_REQUEST, "bad_event_id", detail)
-        })?),
-        None => registry.watch(),
-    };
-    let telling = Telling { shown: admin.0.shown.clone(), sessions: query.sessions };
+    let last = last.map(str::parse::<EventId>).transpose().map_err(|error| {
+        let detail = format!("Last-Event-ID is not understood: {error}; send back an id that this gave, or none");
+        Problem::new(StatusCode::BAD_REQUEST, "bad_event_id", detail)
+    })?;
+    let watch = admin.registry()?.watch_events(last);
+    let telling = Telling { admin, sessions: query.sessions };
     Ok(HttpResponse::Ok()
         .content_type("text/event-stream")
         .insert_header((header::CACHE_CONTROL, "no-cache"))
@@ -69,67 +77,93 @@ pub(super) async fn events<A: Session>(
 }
 
 /// Ends when the registry has ended. A client that reads too slowly makes the watch lag, and nothing else wait.
-fn frames(watch: Watch, telling: Telling, heartbeat: Duration) -> impl Stream<Item = Result<Bytes, Problem>> {
+fn frames<A: Session>(
+    watch: Watch,
+    telling: Telling<A>,
+    heartbeat: Duration,
+) -> impl Stream<Item = Result<Bytes, Problem>> {
     let beat = interval_at(Instant::now() + heartbeat, heartbeat);
     let live = stream::unfold((watch, beat, telling), |(mut watch, mut beat, telling)| async move {
-        let frame = tokio::select! {
-            watched = watch.next() => telling.frame(&watched?),
-            _ = beat.tick() => ": heartbeat\n\n".into(),
+        let watched = tokio::select! {
+            watched = watch.next() => watched?,
+            _ = beat.tick() => return Some((Ok(Bytes::from_static(b": heartbeat\n\n")), (watch, beat, telling))),
         };
+        let frame = match &watched {
+            Watched::Event(event) => telling.event(event),
+            Watched::Snapshot(snapshot) if !telling.sessions => Telling::<A>::count(snapshot, None),
+            Watched::Lagged { missed, snapshot } if !telling.sessions => Telling::<A>::count(snapshot, Some(*missed)),
+            Watched::Snapshot(snapshot) | Watched::Lagged { snapshot, .. } => {
+                let missed = if let Watched::Lagged { missed, .. } = watched { Some(missed) } else { None };
+                let (frame, at) = telling.whole(snapshot.at, missed).await?;
+                // What has happened meanwhile, or that it was too much.
+                watch = telling.admin.registry().ok()?.watch_events(Some(at));
+                frame
+            }
+        };
+        if matches!(watched, Watched::Lagged { .. }) {
+            // Who is behind once is behind again at once, if that is told without end.
+            sleep(PAUSE).await;
+        }
         Some((Ok(Bytes::from(frame)), (watch, beat, telling)))
     });
     stream::iter([Ok(Bytes::from_static(RETRY.as_bytes()))]).chain(live)
 }
 
 /// How it is told.
-struct Telling {
-    shown: Shown,
+struct Telling<A: Session> {
+    admin: Admin<A>,
     sessions: bool,
 }
 
-impl Telling {
-    fn frame(&self, watched: &Watched) -> String {
-        let data = self.data(watched);
-        let name = match data.get("event").and_then(Value::as_str) {
-            Some(name) => Cow::Borrowed(name),
-            None => "message".into(),
-        };
-        // JSON as serde_json writes it has no line breaks, so one data line is enough.
-        format!("id: {}\nevent: {name}\ndata: {data}\n\n", watched.id())
+impl<A: Session> Telling<A> {
+    fn event(&self, event: &SessionEvent) -> String {
+        let mut data = json!(event);
+        hide(&mut data, &self.admin.0.shown);
+        frame(&event.id, &data)
     }
 
-    fn data(&self, watched: &Watched) -> Value {
-        let (Watched::Snapshot(snapshot) | Watched::Lagged { snapshot, .. }) = watched else {
-            return self.hide(json!(watched));
+    fn count(snapshot: &Snapshot, missed: Option<u64>) -> String {
+        let Snapshot { at, live, .. } = snapshot;
+        let data = match missed {
+            Some(missed) => json!({ "event": "lagged", "id": at, "missed": missed, "live": live }),
+            None => json!({ "event": "snapshot", "id": at, "live": live }),
         };
-        if !self.sessions {
-            return Self::count(watched, snapshot);
-        }
-        let mut data = json!(watched);
-        for session in data.get_mut("sessions").and_then(Value::as_array_mut).into_iter().flatten() {
-            *session = self.hide(session.take());
-        }
-        data
+        frame(at, &data)
     }
 
-    fn count(watched: &Watched, snapshot: &Snapshot) -> Value {
-        let live = snapshot.sessions.len();
-        match watched {
-            Watched::Lagged { missed, .. } => {
-                json!({ "event": "lagged", "id": snapshot.at, "missed": missed, "live": live })
+    /// All sessions, and where one stands when one knows them; `None` if the registry has gone. `before`: where one stood.
+    /// `missed`: what was before that, if it was.
+    async fn whole(&self, before: EventId, missed: Option<u64>) -> Option<(String, EventId)> {
+        let told = self.admin.work(move |admin, registry| {
+            // The first that a watch gives is there at once.
+            let Some(Watched::Snapshot(snapshot)) = registry.watch().next().now_or_never()? else { return None };
+            let at = snapshot.at;
+            let since = at.sequence().saturating_sub(before.sequence());
+            let watched = match missed {
+                Some(missed) => Watched::Lagged { missed: missed + since, snapshot },
+                None => Watched::Snapshot(snapshot),
+            };
+            let mut data = json!(watched);
+            for session in data.get_mut("sessions").and_then(Value::as_array_mut).into_iter().flatten() {
+                hide(session, &admin.0.shown);
             }
-            _ => json!({ "event": "snapshot", "id": snapshot.at, "live": live }),
-        }
+            Some((frame(&at, &data), at))
+        });
+        told.await.ok().flatten()
     }
+}
 
-    fn hide(&self, mut of_one: Value) -> Value {
-        if !self.shown.is_plain()
-            && let Some(key) = of_one.get_mut("key")
-        {
-            let shown = key.as_str().map(|key| self.shown.show(key));
-            *key = json!(shown);
-        }
-        of_one
+fn frame(id: &EventId, data: &Value) -> String {
+    let name = data.get("event").and_then(Value::as_str).unwrap_or("message");
+    // JSON as serde_json writes it has no line breaks, so one data line is enough.
+    format!("id: {id}\nevent: {name}\ndata: {data}\n\n")
+}
+
+fn hide(of_one: &mut Value, shown: &Shown) {
+    if !shown.is_plain()
+        && let Some(key) = of_one.get_mut("key")
+    {
+        *key = json!(key.as_str().map(|key| shown.show(key)));
     }
 }
 
@@ -153,8 +187,8 @@ mod tests {
     async fn a_quiet_stream_has_a_heartbeat_and_one_that_is_overrun_a_fresh_snapshot() {
         let registry = SessionRegistry::builder(|_: &SessionKey| Idle).event_history(2).start().unwrap();
         for (sessions, says) in [(true, "\"user:3\""), (false, "\"live\":3")] {
-            let telling = Telling { shown: Shown::Plain, sessions };
-            let mut frames = Box::pin(frames(registry.watch(), telling, Duration::from_millis(20)));
+            let telling = Telling { admin: Admin::behind_a_guard(&registry), sessions };
+            let mut frames = Box::pin(frames(registry.watch_events(None), telling, Duration::from_millis(20)));
             let mut next = async || {
                 let frame = timeout(Duration::from_secs(10), frames.next()).await.unwrap().unwrap().unwrap();
                 String::from_utf8(frame.to_vec()).unwrap()

@@ -32,15 +32,22 @@ mod guard;
 mod openapi;
 mod page;
 mod policy;
+mod routes;
 mod sessions;
 mod shown;
 mod views;
+mod work;
 
 use std::{fmt, sync::Arc};
 
-use actix_web::{HttpResponse, Scope, web};
+use actix_web::{Scope, web};
 
-use self::shown::Shown;
+use self::{
+    guard::Door,
+    routes::{bodies, nothing, queries},
+    shown::Shown,
+    work::Desk,
+};
 use super::{Bearer, Problem};
 use crate::{OpenError, Session, SessionRegistry, WeakSessionRegistry};
 
@@ -51,23 +58,34 @@ pub struct Admin<A: Session>(Arc<Inner<A>>);
 
 struct Inner<A: Session> {
     registry: WeakSessionRegistry<A>,
-    token: Option<Bearer>,
+    door: Door,
     shown: Shown,
+    desk: Desk,
 }
 
 impl<A: Session> Admin<A> {
     /// For whoever sends `Authorization: Bearer` and this token: see [`Bearer`]. An empty token lets nobody in.
     pub fn guarded(registry: &SessionRegistry<A>, token: &str) -> Self {
-        Self::new(registry, Some(Bearer::new(token)))
+        Self::new(registry, Door::Token(Bearer::new(token)))
     }
 
-    /// For everybody who can reach it: behind a guard of your own, or on a loopback address.
+    /// For everybody who can reach it by an address or as `localhost`: for a server that listens on a loopback address.
+    /// Other hosts are refused (403, `host_refused`), because a page elsewhere may have its own name lead to this machine.
     pub fn unguarded(registry: &SessionRegistry<A>) -> Self {
-        Self::new(registry, None)
+        Self::new(registry, Door::Number)
     }
 
-    fn new(registry: &SessionRegistry<A>, token: Option<Bearer>) -> Self {
-        Self(Arc::new(Inner { registry: registry.downgrade(), token, shown: Shown::Plain }))
+    /// For everybody who can reach it: behind a guard of your own, which has to look at who asks and from what page.
+    pub fn behind_a_guard(registry: &SessionRegistry<A>) -> Self {
+        Self::new(registry, Door::Open)
+    }
+
+    fn new(registry: &SessionRegistry<A>, door: Door) -> Self {
+        Self::of(registry.downgrade(), door, Shown::Plain)
+    }
+
+    fn of(registry: WeakSessionRegistry<A>, door: Door, shown: Shown) -> Self {
+        Self(Arc::new(Inner { registry, door, shown, desk: Desk::new() }))
     }
 
     /// Keys are shown, and asked for, as hashes: for operators who are not to see whose sessions they are. Hashes are
@@ -75,17 +93,16 @@ impl<A: Session> Admin<A> {
     /// the same secret gives the same hashes after a restart and on every node. `match` is on the hashes as well.
     #[must_use]
     pub fn hash_keys(self, secret: impl AsRef<[u8]>) -> Self {
-        let Inner { registry, token, .. } = &*self.0;
-        let shown = Shown::hashed(secret.as_ref());
-        Self(Arc::new(Inner { registry: registry.clone(), token: token.clone(), shown }))
+        let Inner { registry, door, .. } = &*self.0;
+        Self::of(registry.clone(), door.clone(), Shown::hashed(secret.as_ref()))
     }
 
     /// The routes, under this path, such as `/admin`.
     pub fn scope(&self, path: &str) -> Scope {
         web::scope(path)
             .app_data(self.clone())
-            .app_data(web::QueryConfig::default().error_handler(|error, _| bad_request("bad_query", &error)))
-            .app_data(web::JsonConfig::default().error_handler(|error, _| bad_request("bad_json", &error)))
+            .app_data(queries())
+            .app_data(bodies())
             .service(page::at_root())
             .service(page::index())
             .service(page::script())
@@ -97,32 +114,12 @@ impl<A: Session> Admin<A> {
             .service(counts::resource::<A>())
             .service(policy::resource::<A>())
             .service(events::resource::<A>())
-            .default_service(web::to(async || {
-                let detail = "there is no such route: openapi.json has those there are";
-                Err::<HttpResponse, _>(Problem::new(actix_web::http::StatusCode::NOT_FOUND, "no_route", detail))
-            }))
+            .default_service(nothing())
     }
 
     fn registry(&self) -> Result<SessionRegistry<A>, Problem> {
         Ok(self.0.registry.upgrade().ok_or(OpenError::ShuttingDown)?)
     }
-}
-
-fn bad_request(code: &'static str, error: &impl fmt::Display) -> actix_web::Error {
-    Problem::new(actix_web::http::StatusCode::BAD_REQUEST, code, error.to_string()).into()
-}
-
-/// What a resource answers to all other methods.
-fn only(allow: &'static str) -> actix_web::Route {
-    use actix_web::http::{
-        StatusCode,
-        header::{ALLOW, HeaderValue},
-    };
-    web::to(move || async move {
-        let detail = format!("this route takes no such method: use {allow}");
-        let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", detail);
-        Err::<HttpResponse, _>(problem.header(ALLOW, HeaderValue::from_static(allow)))
-    })
 }
 
 impl<A: Session> Clone for Admin<A> {
@@ -133,6 +130,6 @@ impl<A: Session> Clone for Admin<A> {
 
 impl<A: Session> fmt::Debug for Admin<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Admin").field("guarded", &self.0.token.is_some()).finish_non_exhaustive()
+        f.debug_struct("Admin").field("guarded", &matches!(self.0.door, Door::Token(_))).finish_non_exhaustive()
     }
 }

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, Resource, http::header, web};
 
-use super::only;
+use super::routes::{only, read};
 
 /// Everything but what the page itself is made of and asks for. Keys are hostile input: were one of them to become
 /// markup, it could still do nothing.
@@ -23,15 +23,15 @@ pub(super) fn style() -> Resource {
 
 /// Its parts are beside it, and so it wants a slash at its end.
 pub(super) fn at_root() -> Resource {
-    let there = web::get().to(|request: HttpRequest| async move {
+    let there = read().to(|request: HttpRequest| async move {
         let last = request.path().rsplit('/').next().unwrap_or_default();
         HttpResponse::PermanentRedirect().insert_header((header::LOCATION, format!("{last}/"))).finish()
     });
-    web::resource("").route(there).default_service(only("GET"))
+    web::resource("").route(there).default_service(only("GET, HEAD"))
 }
 
 fn part(path: &str, content_type: &'static str, text: &'static str) -> Resource {
-    let serve = web::get().to(move || async move {
+    let serve = read().to(move || async move {
         HttpResponse::Ok()
             .content_type(content_type)
             .insert_header((header::CONTENT_SECURITY_POLICY, ONLY_ITSELF))
@@ -40,5 +40,5 @@ fn part(path: &str, content_type: &'static str, text: &'static str) -> Resource 
             .insert_header((header::CACHE_CONTROL, "no-cache"))
             .body(text)
     });
-    web::resource(path).route(serve).default_service(only("GET"))
+    web::resource(path).route(serve).default_service(only("GET, HEAD"))
 }

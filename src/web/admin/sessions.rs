@@ -2,27 +2,30 @@
 
 use std::{cmp::Ordering, time::Duration};
 
+use futures_util::FutureExt as _;
+
 use actix_web::{HttpResponse, Resource, http::StatusCode, web};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
+    Admin,
     guard::Operator,
-    only,
+    routes::{only, read},
     shown::Shown,
     views::{PhaseView, SessionView, millis},
 };
-use crate::{EndReason, Ended, OpenError, Phase, Session, SessionInfo, web::Problem};
+use crate::{EndReason, Ended, Phase, Session, SessionInfo, SessionKey, web::Problem};
 
 pub(super) fn all<A: Session>() -> Resource {
-    web::resource("/sessions").route(web::get().to(list::<A>)).default_service(only("GET"))
+    web::resource("/sessions").route(read().to(list::<A>)).default_service(only("GET, HEAD"))
 }
 
 pub(super) fn one<A: Session>() -> Resource {
     web::resource("/sessions/{key}")
-        .route(web::get().to(show::<A>))
+        .route(read().to(show::<A>))
         .route(web::delete().to(end::<A>))
-        .default_service(only("GET, DELETE"))
+        .default_service(only("GET, HEAD, DELETE"))
 }
 
 pub(super) fn extend<A: Session>() -> Resource {
@@ -84,11 +87,18 @@ pub(super) enum Order {
 }
 
 impl Sort {
-    fn compare(self, a: &SessionInfo, b: &SessionInfo, shown: &Shown) -> Ordering {
+    fn sort(self, sessions: &mut [SessionInfo], shown: &Shown) {
+        if matches!(self, Self::Key) && !shown.is_plain() {
+            sessions.sort_by_cached_key(|info| (shown.show(info.key.as_str()), info.id));
+        } else {
+            sessions.sort_unstable_by(|a, b| self.compare(a, b));
+        }
+    }
+
+    fn compare(self, a: &SessionInfo, b: &SessionInfo) -> Ordering {
         let by = match self {
             Self::Opened => Ordering::Equal,
-            Self::Key if shown.is_plain() => a.key.cmp(&b.key),
-            Self::Key => shown.show(a.key.as_str()).cmp(&shown.show(b.key.as_str())),
+            Self::Key => a.key.cmp(&b.key),
             Self::Idle => a.idle.cmp(&b.idle),
             Self::ExpiresIn => {
                 let left = |info: &SessionInfo| info.expires_in.unwrap_or(Duration::MAX);
@@ -128,12 +138,9 @@ pub(super) async fn list<A: Session>(
         let detail = format!("match is no glob: {} at character {}", error.msg, error.pos + 1);
         Problem::new(StatusCode::BAD_REQUEST, "bad_query", detail)
     })?;
-    let registry = admin.registry()?;
-    // Many take their time, which is not to be a worker's.
-    let listing = web::block(move || {
+    let listing = admin.work(move |admin, registry| {
         let shown = &admin.0.shown;
         let mut sessions = registry.list();
-        drop(registry);
         let live = sessions.len();
         sessions.retain(|info| {
             query.phase.is_none_or(|phase| PhaseView::from(info.phase) == phase)
@@ -144,10 +151,10 @@ pub(super) async fn list<A: Session>(
                 })
         });
         let matching = sessions.len();
-        sessions.sort_by(|a, b| match query.order {
-            Order::Asc => query.sort.compare(a, b, shown),
-            Order::Desc => query.sort.compare(b, a, shown),
-        });
+        query.sort.sort(&mut sessions, shown);
+        if matches!(query.order, Order::Desc) {
+            sessions.reverse();
+        }
         let page = sessions.into_iter().skip(query.offset).take(query.limit);
         Listing {
             live,
@@ -156,7 +163,7 @@ pub(super) async fn list<A: Session>(
             sessions: page.map(|info| SessionView::of(info, shown)).collect(),
         }
     });
-    Ok(web::Json(listing.await.map_err(|_| OpenError::ShuttingDown)?))
+    Ok(web::Json(listing.await?))
 }
 
 /// A session in memory. Looking is no activity.
@@ -166,13 +173,38 @@ pub(super) async fn show<A: Session>(
     Operator(admin): Operator<A>,
     key: web::Path<String>,
 ) -> Result<web::Json<SessionView>, Problem> {
-    let shown = &admin.0.shown;
-    let info = shown.find(&admin.registry()?, &key).ok_or_else(not_found)?;
-    Ok(web::Json(SessionView::of(info, shown)))
+    let info = find(&admin, key.into_inner()).await?;
+    Ok(web::Json(SessionView::of(info, &admin.0.shown)))
 }
 
-fn not_found() -> Problem {
-    let detail = "no session of this key is in memory; one that rests in the store comes back with its next message";
+/// The session that is shown so, if it is in memory.
+async fn find<A: Session>(admin: &Admin<A>, shown: String) -> Result<SessionInfo, Problem> {
+    let info = if admin.0.shown.is_plain() {
+        let key = SessionKey::new(&shown)?;
+        admin.registry()?.info(&key)
+    } else {
+        // By all of them.
+        admin.work(move |admin, registry| admin.0.shown.find(registry, &shown)).await?
+    };
+    info.ok_or_else(|| not_found(admin))
+}
+
+fn not_found<A: Session>(admin: &Admin<A>) -> Problem {
+    let is_persistent = admin.registry().is_ok_and(|registry| registry.is_persistent());
+    let detail = match (admin.0.shown.is_plain(), is_persistent) {
+        (true, false) => "there is no session of this key",
+        (true, true) => {
+            "no session of this key is in memory; one that rests in the store is there again with its next message, and \
+             can be ended where it is"
+        }
+        (false, false) => {
+            "there is no session that is shown as this: sessions are named by the hashes of their keys here"
+        }
+        (false, true) => {
+            "no session that is shown as this is in memory: sessions are named by the hashes of their keys here, and one \
+             that rests in the store is there again with its next message"
+        }
+    };
     Problem::new(StatusCode::NOT_FOUND, "no_session", detail)
 }
 
@@ -241,26 +273,52 @@ pub(super) async fn end<A: Session>(
     key: web::Path<String>,
     query: web::Query<EndQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let registry = admin.registry()?;
-    let whose = admin.0.shown.key(&registry, &key).ok_or_else(not_found)?;
     let key = key.into_inner();
-    let closing = registry.close(&whose);
-    drop(registry);
+    let whose = if admin.0.shown.is_plain() {
+        // It may be in the store.
+        SessionKey::new(&key)?
+    } else {
+        find(&admin, key.clone()).await?.key
+    };
+    let mut closing = admin.registry()?.close(&whose);
+    tracing::info!(key, "an operator ends a session");
     if !query.wait {
-        return Ok(HttpResponse::Accepted().json(Closed { key, ended: None }));
+        return match (&mut closing).now_or_never() {
+            None => Ok(HttpResponse::Accepted().json(Closed { key, ended: None })),
+            Some(ended) => Ok(HttpResponse::Ok().json(Closed { key, ended: Some(ended?.into()) })),
+        };
     }
     // In the store as well there is none, if it says so.
     let ended = closing.await?;
-    tracing::info!(key, "an operator has ended a session");
     Ok(HttpResponse::Ok().json(Closed { key, ended: Some(ended.into()) }))
 }
 
+/// One of the two.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Extend {
-    /// From now on.
-    #[schema(minimum = 1)]
-    by_ms: u64,
+    /// From now on, such as `30m` or `1h 30m`.
+    #[serde(default, with = "humantime_serde")]
+    #[schema(required = false, value_type = String)]
+    by: Option<Duration>,
+    /// From now on, in milliseconds.
+    #[schema(required = false, minimum = 1, value_type = u64)]
+    by_ms: Option<u64>,
+}
+
+impl Extend {
+    fn time(&self) -> Result<Duration, Problem> {
+        let time = match (self.by, self.by_ms) {
+            (Some(by), None) => by,
+            (None, Some(by)) => Duration::from_millis(by),
+            _ => return Err(bad_time("give either by, such as \"30m\", or by_ms")),
+        };
+        if time.is_zero() { Err(bad_time("the time is 0: say how much more it is to have")) } else { Ok(time) }
+    }
+}
+
+fn bad_time(detail: &str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "bad_json", detail)
 }
 
 #[derive(Serialize, ToSchema)]
@@ -268,6 +326,19 @@ pub(super) struct Extended {
     key: String,
     /// It does not end for being idle before this time is over.
     by_ms: u64,
+    /// Until it ends if nothing more happens: it may have had more, and its greatest age stays. Null if it never does.
+    #[schema(required)]
+    expires_in_ms: Option<u64>,
+}
+
+/// How long it has when it is extended by so much. One that is busy ends by its greatest age alone.
+fn then(info: &SessionInfo, by: Duration) -> Option<Duration> {
+    let age_left = info.limits.max_age.map(|limit| limit.saturating_sub(info.age));
+    let idle_left = info.expires_in.filter(|_| info.in_flight == 0).map(|left| left.max(by));
+    match (idle_left, age_left) {
+        (Some(idle), Some(age)) => Some(idle.min(age)),
+        (idle, age) => idle.or(age),
+    }
 }
 
 /// Puts off a session's idle end: it does not come before that time from now. Its greatest age stays.
@@ -275,24 +346,23 @@ pub(super) struct Extended {
     params(("key" = String, Path, description = "As it is shown, percent-encoded")), request_body = Extend,
     responses((status = 200, body = Extended), (status = 400, body = super::openapi::Problem),
         (status = 404, body = super::openapi::Problem),
-        (status = 409, description = "It is ending", body = super::openapi::Problem)))]
+        (status = 409, description = "It is ending", body = super::openapi::Problem),
+        (status = 415, body = super::openapi::Problem)))]
 pub(super) async fn more_time<A: Session>(
     Operator(admin): Operator<A>,
     key: web::Path<String>,
     by: web::Json<Extend>,
 ) -> Result<web::Json<Extended>, Problem> {
-    let Extend { by_ms } = by.into_inner();
-    if by_ms == 0 {
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "bad_json", "by_ms is 0: write the time in milliseconds"));
-    }
-    let registry = admin.registry()?;
-    let info = admin.0.shown.find(&registry, &key).ok_or_else(not_found)?;
-    if !registry.extend(&info.key, Duration::from_millis(by_ms)) {
+    let by = by.time()?;
+    let key = key.into_inner();
+    let info = find(&admin, key.clone()).await?;
+    if !admin.registry()?.extend(&info.key, by) {
         return Err(match info.phase {
             Phase::Draining => Problem::new(StatusCode::CONFLICT, "draining", "the session is ending already"),
-            Phase::Active => not_found(),
+            Phase::Active => not_found(&admin),
         });
     }
-    tracing::info!(key = %key.as_str(), by_ms, "an operator has given a session more time");
-    Ok(web::Json(Extended { key: key.into_inner(), by_ms }))
+    let by_ms = millis(by);
+    tracing::info!(key, by_ms, "an operator has given a session more time");
+    Ok(web::Json(Extended { key, by_ms, expires_in_ms: then(&info, by).map(millis) }))
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
-use crate::{Session, SessionInfo, SessionKey, SessionRegistry};
+use crate::{Session, SessionInfo, SessionRegistry};
 
 #[derive(Clone)]
 pub(super) enum Shown {
@@ -44,20 +44,9 @@ impl Shown {
         }
     }
 
-    /// The session that is shown so, if it is in memory.
+    /// The session that is shown so, if it is in memory: all are looked at.
     pub(super) fn find<A: Session>(&self, registry: &SessionRegistry<A>, shown: &str) -> Option<SessionInfo> {
-        match self {
-            Self::Plain => registry.info(shown),
-            Self::Hashed(_) => registry.list().into_iter().find(|info| self.show(info.key.as_str()) == shown),
-        }
-    }
-
-    /// The key to close by. A plain one may be of a session in the store.
-    pub(super) fn key<A: Session>(&self, registry: &SessionRegistry<A>, shown: &str) -> Option<SessionKey> {
-        match self {
-            Self::Plain => SessionKey::new(shown).ok(),
-            Self::Hashed(_) => self.find(registry, shown).map(|info| info.key),
-        }
+        registry.list().into_iter().find(|info| self.show(info.key.as_str()) == shown)
     }
 }
 

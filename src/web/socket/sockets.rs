@@ -8,7 +8,7 @@ use super::{
     event::{Outgoing, Sent},
     goodbye::Notice,
 };
-use crate::{EndReason, Session, SessionContext, Warning};
+use crate::{EndReason, Session, SessionContext, Warning, dropped_by};
 
 /// The sockets that a session has, in the order in which they joined: a field of its actor.
 #[derive(Debug)]
@@ -20,6 +20,15 @@ pub struct Sockets {
 impl Default for Sockets {
     fn default() -> Self {
         Self { all: Vec::new(), most: 16 }
+    }
+}
+
+/// Of an actor without a [`stopped`](actix::Actor::stopped) that has said goodbye, or that panicked.
+impl Drop for Sockets {
+    fn drop(&mut self) {
+        if let Some(reason) = dropped_by() {
+            self.end(Some(reason));
+        }
     }
 }
 
@@ -103,7 +112,8 @@ impl Sockets {
     }
 
     /// Tells all of them why it has ended, behind all they were told before, and lets them go: for
-    /// [`Actor::stopped`](actix::Actor::stopped), with [`SessionContext::end_reason`].
+    /// [`Actor::stopped`](actix::Actor::stopped), with [`SessionContext::end_reason`]. Without it that is done when the
+    /// actor is dropped.
     pub fn end(&mut self, reason: Option<EndReason>) {
         for socket in self.all.drain(..) {
             socket.close(Goodbye::of(reason), true);

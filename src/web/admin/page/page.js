@@ -7,6 +7,8 @@ const AROUND = 20;         // rows fetched beyond those in sight
 const KEPT = 500;          // events
 const SAMPLES = 120;       // of the rates, a second each
 const NEAR = 0.15;         // of its time left: the end is near
+const PATIENCE = 30_000;   // milliseconds for an answer
+const SILENCE = 45_000;    // without a byte of the events, which have a heartbeat: the connection is gone
 
 const $ = (id) => document.getElementById(id);
 const wait = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -43,7 +45,9 @@ async function request(path, options = {}) {
     const headers = { ...options.headers };
     if (used) headers.Authorization = 'Bearer ' + used;
     const began = performance.now();
-    const response = await fetch(path, { ...options, headers, cache: 'no-store' });
+    // A connection that is half gone would be waited for without end.
+    const signal = options.signal ?? AbortSignal.timeout(PATIENCE);
+    const response = await fetch(path, { ...options, headers, signal, cache: 'no-store' });
     if (response.status === 401) {
       if (used === token) await askToken();
       continue;
@@ -370,12 +374,16 @@ function hearBlock(block) {
 
 async function followEvents() {
   for (;;) {
+    const gone = new AbortController();
+    let silence = setTimeout(() => gone.abort(), PATIENCE);
     try {
       const headers = stream.last ? { 'Last-Event-ID': stream.last } : {};
-      const response = await request('events?sessions=false', { headers });
+      const response = await request('events?sessions=false', { headers, signal: gone.signal });
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       let text = '';
       for (;;) {
+        clearTimeout(silence);
+        silence = setTimeout(() => gone.abort(), SILENCE);
         const { value, done } = await reader.read();
         if (done) break;
         const blocks = (text + value).split('\n\n');
@@ -385,6 +393,8 @@ async function followEvents() {
     } catch (error) {
       // What the gateway does not know any more is no use to ask after.
       if (error instanceof Failed && error.status === 400) stream.last = null;
+    } finally {
+      clearTimeout(silence);
     }
     await wait(2000);
   }
@@ -392,24 +402,27 @@ async function followEvents() {
 
 // ---- one session -------------------------------------------------------------------------------
 
+/** The one that is shown: an object of its own each time, so that an answer for an earlier one is told from its own. */
 let detail = null;
 
 function openDetail(key) {
-  detail = key;
+  detail = { key };
   $('detail-key').textContent = key;
   $('detail-list').replaceChildren();
   $('detail-note').textContent = '';
   $('detail').showModal();
-  followDetail(key);
+  followDetail(detail);
 }
 
-async function followDetail(key) {
-  while (detail === key && $('detail').open) {
+async function followDetail(mine) {
+  while (detail === mine) {
     try {
-      showDetail(await get(one(key)));
+      const session = await get(one(mine.key));
+      if (detail !== mine) return;
+      showDetail(session);
       for (const id of ['extend', 'end']) $(id).disabled = false;
     } catch (error) {
-      if (detail !== key) return;
+      if (detail !== mine) return;
       $('detail-note').textContent = error instanceof Failed ? error.message : 'no connection; trying again';
       if (error.status === 404) for (const id of ['extend', 'end']) $(id).disabled = true;
     }
@@ -454,24 +467,26 @@ async function tell(note, action) {
 }
 
 async function endSession() {
-  const key = detail;
+  const { key } = detail;
   if (!await confirmed('End the session ' + key + '? It finishes what it has begun, and its next message begins a new one.')) return;
   await tell('detail-note', async () => {
-    await request(one(key) + '?wait=false', { method: 'DELETE' });
-    return 'it was asked to end';
+    const response = await request(one(key) + '?wait=false', { method: 'DELETE' });
+    return response.status === 202 ? 'it was asked to end' : 'it has ended';
   });
   loadTable();
 }
 
 async function extendSession() {
-  const key = detail;
+  const { key } = detail;
   const by = $('extend-by');
   const words = by.selectedOptions[0].textContent;
   if (!await confirmed('Let the session ' + key + ' rest for ' + words + ' from now, without ending for it?')) return;
   await tell('detail-note', async () => {
     const body = JSON.stringify({ by_ms: Number(by.value) });
-    await request(one(key) + '/extend', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body });
-    return 'it has ' + words + ' more; its greatest age stays';
+    const headers = { 'Content-Type': 'application/json' };
+    const response = await request(one(key) + '/extend', { method: 'POST', headers, body });
+    const left = (await response.json()).expires_in_ms;
+    return left === null ? 'it does not end by itself' : 'it ends in ' + duration(left) + ' if nothing more happens';
   });
   loadTable();
 }
@@ -496,6 +511,7 @@ async function putPolicy(dryRun) {
   if (policyTag) headers['If-Match'] = policyTag;
   const body = $('policy-text').value;
   const response = await request('policy?dry_run=' + dryRun, { method: 'PUT', headers, body });
+  policyTag = response.headers.get('ETag');
   return response.json();
 }
 
@@ -503,8 +519,7 @@ function tryPolicy() {
   return tell('policy-note', async () => {
     const effect = await putPolicy(true);
     const some = effect.sessions.slice(0, 5).join(', ');
-    const cap = effect.over_cap ? '; ' + number(effect.over_cap) + ' are beyond the cap, which ends none of them' : '';
-    return effect.message + (some ? ': ' + some + (effect.would_end > 5 ? ', …' : '') : '') + cap;
+    return effect.message + (some ? ' (' + some + (effect.would_end > 5 ? ', …' : '') + ')' : '');
   });
 }
 
@@ -514,9 +529,7 @@ async function setPolicy() {
   if (!effect || !await confirmed('Set this policy? ' + effect.message + '.')) return;
   await tell('policy-note', async () => {
     const done = await putPolicy(false);
-    const response = await request('policy');
-    policyTag = response.headers.get('ETag');
-    $('policy-text').value = JSON.stringify(await response.json(), null, 2);
+    $('policy-text').value = JSON.stringify(await get('policy'), null, 2);
     return 'set: ' + done.message;
   });
   loadTable();
