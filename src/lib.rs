@@ -127,7 +127,7 @@ pub use crate::{
     watch::{Snapshot, Watch, Watched},
 };
 
-/// The README's code, compiled and run; some of it is about a store.
-#[cfg(all(doctest, feature = "redb"))]
+/// The README's code, compiled and run; some of it is about a store, some about actix-web.
+#[cfg(all(doctest, feature = "redb", feature = "web"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
