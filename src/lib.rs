@@ -117,7 +117,6 @@ pub use crate::{
     },
     rules::{AppliedRule, Ruling},
     session::{
-        bound::without_successor,
         caller::dropped_by,
         context::SessionContext,
         hold::Hold,

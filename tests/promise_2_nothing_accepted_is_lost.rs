@@ -11,11 +11,13 @@ mod exact;
 mod hooked;
 mod support;
 
+use std::any::Any;
+
 use actix::prelude::*;
 use ends::{ALL_BUT_ABORTED, bring_about, registry_for};
 use exact::{assert_about, end_of};
 use hooked::{Do, Hooked, Mark, Place, Script, cause, expect_booms, panicked};
-use session_actors::{EndReason, SessionContext, SessionRegistry, Watch, without_successor};
+use session_actors::{EndReason, Session, SessionContext, SessionKey, SessionRegistry, Watch};
 use support::{Log, gate, limits, next_end, secs, settle};
 
 /// What was noted beside the life of the actors.
@@ -56,32 +58,66 @@ async fn mail_behind_a_stop_goes_to_the_successor_in_order() {
     assert_eq!(noted(&log), ["a#1 1", "a#2 2", "a#2 3", "a#2 4", "a#2 5", "a#2 6", "a#2 7"]);
 }
 
+/// Of no use to another session if it says so.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Letter {
+    moot: bool,
+    text: &'static str,
+}
+
+struct Reader(Log);
+
+impl Actor for Reader {
+    type Context = SessionContext<Self>;
+}
+
+impl Session for Reader {
+    fn is_moot(message: &dyn Any) -> bool {
+        let letter = message.downcast_ref::<Letter>();
+        assert!(letter.is_none_or(|letter| letter.text != "boom"), "boom: it counts as no");
+        letter.is_some_and(|letter| letter.moot)
+    }
+}
+
+impl Handler<Letter> for Reader {
+    type Result = ();
+
+    fn handle(&mut self, letter: Letter, ctx: &mut Self::Context) {
+        self.0.note(format!("{} {}", ctx.id(), letter.text));
+        if letter.text == "stop" {
+            ctx.stop();
+        }
+    }
+}
+
 #[actix::test]
 async fn mail_for_one_incarnation_only_opens_no_successor() {
+    expect_booms();
     tokio::time::pause();
     let log = Log::default();
-    let (registry, mut watch) = start(&log);
-    let session = registry.open("a").unwrap();
-    let bound = |text| without_successor(|| session.do_send(Mark(text)));
-    bound("1");
-    let stop = registry.send("a", Do::stop());
-    bound("2");
-    stop.await.unwrap();
+    let its = log.clone();
+    let registry = SessionRegistry::builder(move |_: &SessionKey| Reader(its.clone())).start().unwrap();
+    let mut watch = registry.watch();
+    let send = |moot, text| registry.do_send("a", Letter { moot, text }).unwrap();
+    send(true, "1");
+    send(false, "stop");
+    send(true, "2");
     let (_, ended) = next_end(&mut watch).await;
     assert_eq!((ended.handled, ended.handed_over, ended.dropped), (2, 0, 0));
     settle().await;
     assert!(registry.is_empty());
-    assert_eq!(noted(&log), ["a#1 1"]);
+    assert_eq!(log.take(), ["1 1", "1 stop"]);
 
     // Nor does one that is opened by other mail get it.
-    let session = registry.open("a").unwrap();
-    registry.do_send("a", Do::stop()).unwrap();
-    without_successor(|| session.do_send(Mark("3")));
-    session.do_send(Mark("4"));
+    send(false, "stop");
+    send(true, "3");
+    send(false, "4");
+    send(true, "boom");
     let (_, ended) = next_end(&mut watch).await;
-    assert_eq!((ended.handled, ended.handed_over, ended.dropped), (1, 1, 0));
+    assert_eq!((ended.handled, ended.handed_over, ended.dropped), (1, 2, 0));
     settle().await;
-    assert_eq!(noted(&log), ["a#3 4"]);
+    assert_eq!(log.take(), ["2 stop", "3 4", "3 boom"]);
 }
 
 #[actix::test]

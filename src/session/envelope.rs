@@ -10,7 +10,6 @@ use actix::{
 use tokio::sync::oneshot;
 
 use super::{
-    bound::is_bound,
     caller::Caller,
     context::SessionContext,
     parcel::{Forward, Parcel, offer},
@@ -29,7 +28,6 @@ where
     fn pack(msg: M, tx: Option<OneshotSender<M::Result>>) -> Envelope<A> {
         // A `do_send` has nobody who could be told anything.
         match tx.as_ref().and_then(|_| Caller::current()) {
-            None if is_bound() => SessionEnvelope::<A, M, Bound>::envelope(msg, tx, Bound),
             None => SessionEnvelope::<A, M, Untold>::envelope(msg, tx, Untold),
             Some(caller) => SessionEnvelope::<A, M, Caller>::envelope(msg, tx, caller),
         }
@@ -38,9 +36,6 @@ where
 
 /// Who is told why no reply comes.
 trait Told: Clone + Send + 'static {
-    /// Whether the message is for one incarnation only.
-    const BOUND: bool = false;
-
     fn caller(&self) -> Option<&Caller>;
 }
 
@@ -56,18 +51,6 @@ impl Told for Caller {
 struct Untold;
 
 impl Told for Untold {
-    fn caller(&self) -> Option<&Caller> {
-        None
-    }
-}
-
-/// Nobody, and no other session gets the message.
-#[derive(Clone)]
-struct Bound;
-
-impl Told for Bound {
-    const BOUND: bool = true;
-
     fn caller(&self) -> Option<&Caller> {
         None
     }
@@ -133,8 +116,8 @@ where
         self.tx.as_ref().is_some_and(oneshot::Sender::is_closed)
     }
 
-    fn is_bound(&self) -> bool {
-        T::BOUND
+    fn is_moot(&self) -> bool {
+        self.msg.as_ref().is_some_and(|msg| A::is_moot(msg))
     }
 }
 

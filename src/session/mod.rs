@@ -11,7 +11,6 @@
 //! `envelope::pack`.
 
 mod async_context;
-pub(crate) mod bound;
 pub(crate) mod caller;
 pub(crate) mod context;
 mod deciding;

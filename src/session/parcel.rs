@@ -37,8 +37,8 @@ pub(crate) trait Forward<A: Actor>: EnvelopeProxy<A> {
     /// Whether its caller waited for a reply and has gone; actix drops such a message unhandled.
     fn is_abandoned(&self) -> bool;
 
-    /// Whether it is for the incarnation it was sent to and no other.
-    fn is_bound(&self) -> bool;
+    /// Whether it is of no use to another incarnation. Asks the user's code.
+    fn is_moot(&self) -> bool;
 }
 
 /// Runs `close`, which drops a mailbox, and returns what was still in it, in order.

@@ -71,10 +71,10 @@ impl<A: Session> Parting<A> {
             }
         };
         // Of no use to anybody else, and no loss.
-        let mut bound: Vec<Parcel<A>> = Vec::new();
+        let mut moot: Vec<Parcel<A>> = Vec::new();
         let mut lost: Vec<Parcel<A>> = Vec::new();
         if !mail.is_empty() {
-            bound.extend(mail.extract_if(.., |parcel| parcel.is_bound()));
+            moot.extend(mail.extract_if(.., |parcel| is_moot(parcel)));
         }
         if !mail.is_empty() {
             lost.extend(mail.extract_if(.., |parcel| parcel.is_abandoned()));
@@ -92,16 +92,23 @@ impl<A: Session> Parting<A> {
         hub.release(&vitals, mail, permit);
         // Whoever is told finds the slot free.
         drop(waiters);
-        if lost.is_empty() && bound.is_empty() {
+        if lost.is_empty() && moot.is_empty() {
             return;
         }
         // Last of all, because it runs users' code, which may take its time, and nobody's key waits for it.
         because(end.unserved(), || {
-            for parcel in bound.into_iter().chain(lost) {
+            for parcel in moot.into_iter().chain(lost) {
                 let _ = drop_quietly(parcel);
             }
         });
     }
+}
+
+/// A panic of the user's counts as no: then nothing is lost.
+fn is_moot<A: Session>(parcel: &Parcel<A>) -> bool {
+    let mut moot = false;
+    let _ = quietly(|| moot = parcel.is_moot());
+    moot
 }
 
 fn log(span: Option<&SessionSpan>, vitals: &Vitals, ended: &Ended, goes_on: bool) {

@@ -1,6 +1,6 @@
 //! What an actor may add to being a session.
 
-use std::time::Duration;
+use std::{any::Any, time::Duration};
 
 use actix::Actor;
 use serde::Serialize;
@@ -32,6 +32,26 @@ pub trait Session: Actor<Context = SessionContext<Self>> {
     /// per approach to a deadline, `warn_before` ahead of it.
     fn warned(&mut self, warning: Warning, ctx: &mut SessionContext<Self>) {
         let _ = (warning, ctx);
+    }
+
+    /// Whether `message`, which the session leaves unhandled at its end, is of no use to another one. Then no successor is
+    /// opened for it, none that is there gets it, and it does not count as dropped. All others go to the key's next session:
+    /// nothing that was accepted is lost.
+    ///
+    /// For what only makes sense to whoever was told something before, such as that a connection has gone. Asked at the end,
+    /// for each message that is left, on any thread. A panic counts as no.
+    ///
+    /// Defaults to false; with the feature `web`, to whether it says that a socket has left (`SocketEvent::is_moot`).
+    fn is_moot(message: &dyn Any) -> bool {
+        #[cfg(feature = "web")]
+        {
+            message.downcast_ref().is_some_and(crate::web::socket::SocketEvent::is_moot)
+        }
+        #[cfg(not(feature = "web"))]
+        {
+            let _ = message;
+            false
+        }
     }
 
     /// The session has left the directory and drains: what is in its mailbox and in flight goes

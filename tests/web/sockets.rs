@@ -446,6 +446,7 @@ async fn what_can_be_refused_is_refused_before_the_upgrade() {
     // Of an answer about upgrades this client gives no body.
     assert_eq!(plain.status(), StatusCode::UPGRADE_REQUIRED);
     assert_eq!(plain.headers().get("upgrade").unwrap(), "websocket");
+    assert_eq!(plain.headers().get("sec-websocket-version").unwrap(), "13");
     assert!(server.registry.is_empty(), "who is refused opens no session");
     assert_eq!(status("https://app.example").await, StatusCode::SWITCHING_PROTOCOLS);
     let own: &'static str = Box::leak(format!("http://127.0.0.1:{}", server.port).into_boxed_str());

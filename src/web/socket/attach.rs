@@ -58,7 +58,8 @@ fn no_upgrade(error: &actix_web::Error) -> Problem {
     Problem::new(
         StatusCode::UPGRADE_REQUIRED,
         "no_upgrade",
-        format!("this is a WebSocket ({error}): connect with a WebSocket client"),
+        format!("this is a WebSocket ({error}): connect with a WebSocket client, by version 13 of the protocol"),
     )
     .header(header::UPGRADE, HeaderValue::from_static("websocket"))
+    .header(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
 }

@@ -17,7 +17,6 @@ use super::{
     event::{Line, Outgoing},
     frame_guard::{Ending, Fault},
 };
-use crate::without_successor;
 
 /// A write that does not get through in this time has no reader.
 const WRITE_PATIENCE: Duration = Duration::from_secs(10);
@@ -112,7 +111,7 @@ impl Bridge {
             }
         }
         if let Some(session) = session {
-            without_successor(|| session.do_send(SocketEvent::Left(id, "too_slow")));
+            session.do_send(SocketEvent::Left(id, "too_slow"));
         }
         let Err(down) = carry.await;
         (down, true)

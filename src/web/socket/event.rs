@@ -12,7 +12,6 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Goodbye;
-use crate::without_successor;
 
 /// Names a socket, unique in the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -81,6 +80,14 @@ pub enum SocketEvent {
     Frame(SocketId, Frame),
     /// It is gone, and why, in a word: `left`, `gone`, `silent`, `too_slow`, `too_large` and the like.
     Left(SocketId, &'static str),
+}
+
+impl SocketEvent {
+    /// Whether it is of no use to a session that never had the socket: see [`Session::is_moot`](crate::Session::is_moot).
+    #[must_use]
+    pub fn is_moot(&self) -> bool {
+        matches!(self, Self::Left(..))
+    }
 }
 
 /// What came of a [`SocketEvent`].
@@ -157,13 +164,13 @@ impl Line {
         self.session.as_ref()
     }
 
-    /// It is no more, which the session is told once, if at all. Of that a key that is not live need not hear.
+    /// It is no more, which the session is told once, if at all.
     pub(super) fn leave(&mut self, why: &'static str) {
         let id = self.id;
         if !std::mem::replace(&mut self.told, true)
             && let Some(session) = self.session()
         {
-            without_successor(|| session.do_send(SocketEvent::Left(id, why)));
+            session.do_send(SocketEvent::Left(id, why));
         }
     }
 
