@@ -10,13 +10,14 @@ use actix_web::{
     http::{Method, StatusCode},
     rt, test, web,
 };
+use actix_ws::CloseCode;
 use serde_json::Value;
 use session_actors::{
     EndReason, Limits, Policy, Session, SessionContext, SessionKey, SessionRegistry, Warning,
     web::{
         Named, Problem, Sessions,
         admin::Admin,
-        socket::{Frame, Heard, SocketEvent, SocketOptions, Sockets},
+        socket::{Frame, Goodbye, Heard, SocketEvent, SocketOptions, Sockets},
     },
 };
 
@@ -24,7 +25,7 @@ pub const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-/// Says what it hears, and does as it is told: `crash`, `stop`, `flood`, `work`.
+/// Says what it hears, and does as it is told: `crash`, `stop`, `kick`, `flood`, `work`.
 #[derive(Default)]
 pub struct Chat {
     sockets: Sockets,
@@ -57,6 +58,7 @@ impl Handler<SocketEvent> for Chat {
             Heard::Frame(id, Frame::Text(text)) => match &*text {
                 "crash" => panic!("as it was told"),
                 "stop" => ctx.stop(),
+                "kick" => assert!(self.sockets.close(id, Goodbye::new(CloseCode::Policy, "kicked", "as it was told"))),
                 "flood" => (0..100_000).for_each(|n| self.sockets.broadcast(format!("{n} {}", "x".repeat(1000)))),
                 "work" => {
                     let work = tokio::time::sleep(secs(2)).into_actor(self);
