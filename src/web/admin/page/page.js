@@ -314,11 +314,14 @@ function sortBy(sort) {
 
 const stream = { last: null, paused: false, held: [] };
 
+/** What says by itself what it is comes first. */
 function spoken(event) {
-  const { event: name, id, at, key, session, limits, ...rest } = event;
-  return Object.entries(rest).filter(([, value]) => value !== null)
-    .map(([field, value]) => field.endsWith('_ms') ? field.slice(0, -3) + ' ' + duration(value) : field + ' ' + value)
-    .join(', ');
+  const { event: name, id, at, key, session, limits, reason, rule, ...rest } = event;
+  const words = Object.entries(rest).filter(([, value]) => value !== null).map(([field, value]) => {
+    const ms = field.endsWith('_ms');
+    return (ms ? field.slice(0, -3) : field).replaceAll('_', ' ') + ' ' + (ms ? duration(value) : value);
+  });
+  return [reason?.replaceAll('_', ' '), rule, ...words].filter((word) => word !== undefined).join(', ');
 }
 
 function line(event) {
