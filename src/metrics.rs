@@ -5,6 +5,7 @@
 //! | metric | kind | further labels | what |
 //! |---|---|---|---|
 //! | `session_actors_sessions` | gauge | `state`: `active`, `draining`, `waiting` | sessions there are; waiting ones may not start yet |
+//! | `session_actors_stored` | gauge | | sessions that the store has, those in memory that have been saved among them; as of the last `period` |
 //! | `session_actors_sessions_max` | gauge | | the cap; infinite if there is none |
 //! | `session_actors_opened_total` | counter | | sessions opened |
 //! | `session_actors_ended_total` | counter | `reason` | sessions ended |
@@ -45,6 +46,8 @@
 use std::{
     collections::HashMap,
     fmt,
+    future::{Future, pending},
+    pin::Pin,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -101,6 +104,7 @@ impl<A: Session> RegistryMetrics<A> {
         let mut ticks = interval(period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut draining = HashMap::new();
+        let mut asked = None;
         loop {
             tokio::select! {
                 watched = watch.next() => match watched {
@@ -110,9 +114,28 @@ impl<A: Session> RegistryMetrics<A> {
                     Some(_) => {}
                     None => return self.update(),
                 },
-                _ = ticks.tick() => self.update(),
+                _ = ticks.tick() => {
+                    self.update();
+                    if asked.is_none() {
+                        asked = self.registry.upgrade().map(|registry| Box::pin(registry.stored()));
+                    }
+                }
+                stored = answer(&mut asked) => {
+                    asked = None;
+                    if let Some(stored) = stored {
+                        self.handles.set_stored(stored);
+                    }
+                }
             }
         }
+    }
+}
+
+/// Of the store, if it was asked.
+async fn answer(asked: &mut Option<Pin<Box<impl Future<Output = Option<u64>>>>>) -> Option<u64> {
+    match asked {
+        Some(asked) => asked.await,
+        None => pending().await,
     }
 }
 
@@ -145,6 +168,7 @@ struct Handles {
     active: Gauge,
     draining: Gauge,
     waiting: Gauge,
+    stored: Gauge,
     max: Gauge,
     watchers: Gauge,
     /// In the order of [`EndReason::ALL`].
@@ -179,6 +203,7 @@ const COUNTERS: [(&str, &str, Told); 13] = [
 ];
 
 const SESSIONS: &str = "session_actors_sessions";
+const STORED: &str = "session_actors_stored";
 const MAX: &str = "session_actors_sessions_max";
 const WATCHERS: &str = "session_actors_watchers";
 const ENDED: &str = "session_actors_ended_total";
@@ -208,6 +233,7 @@ impl Handles {
             active: state("active"),
             draining: state("draining"),
             waiting: state("waiting"),
+            stored: gauge!(STORED, "registry" => name.clone()),
             max: gauge!(MAX, "registry" => name.clone()),
             watchers: gauge!(WATCHERS, "registry" => name.clone()),
             at_end: EndReason::ALL.iter().map(at_end).collect(),
@@ -234,6 +260,11 @@ impl Handles {
         }
     }
 
+    #[expect(clippy::cast_precision_loss, reason = "gauges are floats")]
+    fn set_stored(&self, stored: u64) {
+        self.stored.set(stored as f64);
+    }
+
     fn note(&self, event: &SessionEvent, draining: &mut HashMap<SessionId, SystemTime>) {
         match &event.kind {
             EventKind::Draining { .. } => drop(draining.insert(event.session, event.at)),
@@ -257,6 +288,7 @@ impl Handles {
 
 fn describe() {
     describe_gauge!(SESSIONS, "Sessions there are, by state; waiting ones may not start yet");
+    describe_gauge!(STORED, "Sessions that the store has, those in memory that have been saved among them");
     describe_gauge!(MAX, "The cap on sessions");
     describe_gauge!(WATCHERS, "Watches there are");
     describe_counter!(ENDED, "Sessions ended, by reason");

@@ -231,6 +231,16 @@ impl<A: Session> Keeper<A> {
         async move { tokio::time::timeout(timeout, answered).await.ok()?.ok() }
     }
 
+    /// How many records the store has; `None` if it does not say so in time.
+    pub(crate) fn count(&self) -> impl Future<Output = Option<u64>> + use<A> {
+        let (answer, answered) = oneshot::channel();
+        self.desk.read(move |asked| {
+            let _ = answer.send(asked.call(|store| store.count()).ok());
+        });
+        let timeout = self.timeout;
+        async move { tokio::time::timeout(timeout, answered).await.ok()?.ok()? }
+    }
+
     /// Something in the store falls due at this moment.
     pub(super) fn falls_due(&self, at: Moment) {
         if at.nanos() < self.looks_at.load(Ordering::Relaxed) {

@@ -10,6 +10,7 @@ use crate::{
     event::EventId,
     info::SessionInfo,
     journal::Detail,
+    keeping::Keeper,
     key::IntoKey,
     session::Session,
     stats::{Capacity, Stats},
@@ -53,6 +54,18 @@ impl<A: Session> SessionRegistry<A> {
             max_sessions: hub.policy().get_max_sessions(),
             refused: hub.refused.load(Ordering::Relaxed),
         })
+    }
+
+    /// How many sessions the store has: those that rest, and those in memory that have been saved. `None` if sessions are not
+    /// [kept in one](Self::is_persistent), or if it does not answer within `store_timeout`.
+    pub fn stored(&self) -> impl Future<Output = Option<u64>> + Send + use<A> {
+        let count = self.hub().keeper.as_ref().map(Keeper::count);
+        async move {
+            match count {
+                Some(count) => count.await,
+                None => None,
+            }
+        }
     }
 
     /// Every live session now, then every event after it. See [`Watch`].

@@ -54,6 +54,8 @@ async fn a_chat_rests_in_the_store_once_its_last_socket_has_left() {
     drop(chat);
     assert_eq!(events.until("passivated").await.data["key"], "user:ada");
     gateway.get("/admin/sessions/user:ada").await.is_error(404, "no_session");
+    let stats = gateway.get("/admin/stats").await.ok();
+    assert_eq!((&stats["live"], &stats["stored"]), (&json!(0), &json!(2)));
 
     let (_, again) = gateway.join("ada").await;
     assert_eq!(again["turns"], 1);

@@ -24,6 +24,10 @@ pub(super) struct Counts {
     by_phase: ByPhase,
     /// By where their limits come from: `default`, `exclude main`, `rule 1: hook:*`, `session`.
     by_rule: BTreeMap<String, usize>,
+    /// Sessions that the store has: those that rest, and those in memory that have been saved. Null if there is no store, or
+    /// if it does not answer.
+    #[schema(required)]
+    stored: Option<u64>,
     /// Sessions that wait to be started.
     waiting: usize,
     /// Keys that have a session, which count for the cap.
@@ -60,7 +64,7 @@ pub(super) struct ByPhase {
 }
 
 impl Counts {
-    fn of<A: Session>(registry: &SessionRegistry<A>) -> Self {
+    fn of<A: Session>(registry: &SessionRegistry<A>, stored: Option<u64>) -> Self {
         let mut by_rule = std::collections::HashMap::new();
         let mut by_phase = ByPhase { active: 0, draining: 0 };
         let sessions = registry.list();
@@ -102,6 +106,7 @@ impl Counts {
             live: sessions.len(),
             by_phase,
             by_rule: by_rule.into_iter().map(|(rule, count)| (rule.to_string(), count)).collect(),
+            stored,
             waiting,
             keys,
             max_sessions,
@@ -128,5 +133,6 @@ impl Counts {
 /// Counts.
 #[utoipa::path(get, path = "/stats", responses((status = 200, body = Counts)))]
 pub(super) async fn stats<A: Session>(Operator(admin): Operator<A>) -> Result<web::Json<Counts>, Problem> {
-    Ok(web::Json(admin.work(|_, registry| Counts::of(registry)).await?))
+    let stored = admin.registry()?.stored().await;
+    Ok(web::Json(admin.work(move |_, registry| Counts::of(registry, stored)).await?))
 }

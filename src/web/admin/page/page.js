@@ -105,6 +105,8 @@ function showStats(stats, at) {
   $('live').textContent = number(stats.live);
   $('draining').textContent = number(stats.by_phase.draining);
   $('waiting').textContent = number(stats.waiting);
+  $('stored').parentElement.hidden = stats.stored === null;
+  $('stored').textContent = stats.stored === null ? '' : number(stats.stored);
   $('cap').textContent = stats.max_sessions === null ? '∞' : number(stats.max_sessions);
   const now = { at, opened: stats.opened, ended: sum(stats.ended) };
   // After a restart the counters begin anew.
