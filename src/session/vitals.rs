@@ -51,12 +51,12 @@ pub(crate) struct Vitals {
     holds: Holds,
     last_activity: AtomicU64,
     handled: AtomicU64,
+    /// What the alarm is set at; of the session's own thread, as `alarm_place`.
+    alarm: AtomicU64,
+    // What is seldom used.
     busy_since: AtomicU64,
     in_flight: AtomicU32,
     host: AtomicU32,
-    /// What the alarm is set at; of the session's own thread, as the next.
-    alarm: AtomicU64,
-    // What is seldom used.
     /// Where its host's wheel keeps the alarm.
     alarm_place: AtomicU64,
     waker: OnceLock<Waker>,
