@@ -34,7 +34,7 @@ impl<A: Session> SessionRegistry<A> {
         self.hub().set_policy(policy, Some(expected))
     }
 
-    /// Whether sessions are kept in a store: see [`RegistryBuilder::persist`].
+    /// Whether sessions are kept in a store: see `RegistryBuilder::persist`.
     pub fn is_persistent(&self) -> bool {
         self.hub().keeper.is_some()
     }

@@ -40,14 +40,13 @@ const BEGUN: u8 = 1;
 
 /// The shared record of one incarnation.
 ///
-/// What a message touches comes first, so that it is one line of the processor's cache.
+/// What a message touches comes first and is half a line of the processor's cache, so that it is one of them in three
+/// places of four where an allocator may put it.
 #[repr(C)]
 pub(crate) struct Vitals {
     wishes: AtomicU16,
     phase: AtomicU8,
     victim: Victim,
-    /// It has been warned of a deadline: an `open` then begins another approach.
-    warned: AtomicBool,
     holds: Holds,
     last_activity: AtomicU64,
     handled: AtomicU64,
@@ -56,7 +55,9 @@ pub(crate) struct Vitals {
     // What is seldom used.
     busy_since: AtomicU64,
     in_flight: AtomicU32,
-    host: AtomicU32,
+    host: AtomicU16,
+    /// It has been warned of a deadline: an `open` then begins another approach.
+    warned: AtomicBool,
     /// Where its host's wheel keeps the alarm.
     alarm_place: AtomicU64,
     waker: OnceLock<Waker>,
@@ -102,7 +103,7 @@ impl Vitals {
             handled: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
             holds: Holds::default(),
-            host: AtomicU32::new(0),
+            host: AtomicU16::new(0),
             alarm: AtomicU64::new(NEVER),
             alarm_place: AtomicU64::new(u64::MAX),
             wishes: AtomicU16::new(0),
@@ -237,7 +238,7 @@ impl Vitals {
         self.opened.store(opened.nanos(), Ordering::Relaxed);
         // It may have been opened once more meanwhile.
         self.touch(last_activity);
-        self.host.store(u32::try_from(host).unwrap_or(u32::MAX), Ordering::Relaxed);
+        self.host.store(u16::try_from(host).unwrap_or(u16::MAX), Ordering::Relaxed);
     }
 
     pub(crate) fn set_ruling(&self, ruling: Arc<Ruling>) {

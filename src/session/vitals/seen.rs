@@ -18,7 +18,7 @@ use crate::{
 
 impl Vitals {
     pub(crate) fn host(&self) -> usize {
-        self.host.load(Ordering::Relaxed) as usize
+        self.host.load(Ordering::Relaxed).into()
     }
 
     pub(crate) fn opened(&self) -> Moment {
