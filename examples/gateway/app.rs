@@ -9,6 +9,7 @@ use session_actors::store::{RedbOptions, RedbStore, Store as _};
 use session_actors::web::{Bearer, Problem, admin::Admin};
 use session_actors::{SessionRegistry, StartError};
 
+use super::auth::Secret;
 use super::config::Config;
 use super::errors::GatewayError;
 use super::metrics::Metrics;
@@ -20,6 +21,10 @@ pub(crate) struct Gateway {
     pub(crate) registry: SessionRegistry<GatewaySession>,
     pub(crate) config: Config,
     pub(crate) metrics: Metrics,
+    /// The operator's routes, behind the token if there is one: one for all workers, so that what takes its time is bounded
+    /// over all of them.
+    pub(crate) admin: Admin<GatewaySession>,
+    operator: Option<Bearer>,
     draining: AtomicBool,
 }
 
@@ -37,23 +42,18 @@ impl Gateway {
             .persist(store)
             .start()?;
         let metrics = Metrics::of(&registry)?;
-        Ok(Self { registry, config, metrics, draining: AtomicBool::new(false) })
-    }
-
-    /// The operator's routes, behind the token if there is one.
-    pub(crate) fn admin(&self) -> Admin<GatewaySession> {
-        match &self.config.server.admin_token {
-            Some(token) => Admin::guarded(&self.registry, token.expose()),
-            None => Admin::unguarded(&self.registry),
-        }
+        let token = config.server.admin_token.as_ref().map(Secret::expose);
+        let admin = match token {
+            Some(token) => Admin::guarded(&registry, token),
+            None => Admin::unguarded(&registry),
+        };
+        let operator = token.map(Bearer::new);
+        Ok(Self { registry, config, metrics, admin, operator, draining: AtomicBool::new(false) })
     }
 
     /// Whether a request comes from whoever may use the operator's routes.
     pub(crate) fn check_operator(&self, request: &HttpRequest) -> Result<(), Problem> {
-        match &self.config.server.admin_token {
-            Some(token) => Bearer::new(token.expose()).check(request),
-            None => Ok(()),
-        }
+        self.operator.as_ref().map_or(Ok(()), |token| token.check(request))
     }
 
     // Relaxed in both: a flag that only `/health` reads. The registry's own flag is what refuses work.
@@ -87,7 +87,7 @@ pub(crate) fn routes(app: &mut web::ServiceConfig, gateway: &web::Data<Gateway>)
         )
         .service(web::resource("/ws/{user:.*}").route(web::get().to(ws::chat)).default_service(only("GET")))
         .service(web::resource("/metrics").route(web::get().to(metrics::page)).default_service(only("GET")))
-        .service(gateway.admin().scope("/admin"))
+        .service(gateway.admin.scope("/admin"))
         .default_service(web::to(async || Err::<HttpResponse, _>(GatewayError::NoRoute)));
 }
 

@@ -217,10 +217,11 @@ impl<A: Session> Keeper<A> {
     }
 
     /// Asks the store something, and waits no longer than the timeout. `None` if there was no answer.
-    pub(super) fn ask<T: Send + 'static>(
-        &self,
-        ask: impl FnOnce(&Asked) -> T + Send + 'static,
-    ) -> impl Future<Output = Option<T>> + 'static {
+    pub(super) fn ask<T, F>(&self, ask: F) -> impl Future<Output = Option<T>> + use<A, T, F>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Asked) -> T + Send + 'static,
+    {
         let (answer, answered) = oneshot::channel();
         self.desk.read(move |asked| {
             if !answer.is_closed() {
@@ -233,12 +234,8 @@ impl<A: Session> Keeper<A> {
 
     /// How many records the store has; `None` if it does not say so in time.
     pub(crate) fn count(&self) -> impl Future<Output = Option<u64>> + use<A> {
-        let (answer, answered) = oneshot::channel();
-        self.desk.read(move |asked| {
-            let _ = answer.send(asked.call(|store| store.count()).ok());
-        });
-        let timeout = self.timeout;
-        async move { tokio::time::timeout(timeout, answered).await.ok()?.ok()? }
+        let count = self.ask(|asked| asked.call(|store| store.count()).ok());
+        async move { count.await.flatten() }
     }
 
     /// Something in the store falls due at this moment.

@@ -176,13 +176,18 @@ impl<A: Session> Hub<A> {
     pub(crate) fn set_policy(self: &Arc<Self>, policy: Policy, expected: Option<&Policy>) -> Result<bool, PolicyError> {
         let rules = Rules::compile(policy, self.keeper.is_some())?;
         let cap = rules.cap();
+        let other = |in_force: &Rules| expected.is_some_and(|expected| in_force.policy != *expected);
+        // Before the store is told, which then looks at every record.
+        if other(&self.rules.read()) {
+            return Ok(false);
+        }
         if let Some(keeper) = &self.keeper {
             keeper.policy_changes();
         }
         let (old, (admitted, refused)) = {
             // One step, or of two callers one would set the rules and the other the cap.
             let mut in_force = self.rules.write();
-            if expected.is_some_and(|expected| in_force.policy != *expected) {
+            if other(&in_force) {
                 drop(in_force);
                 if let Some(keeper) = &self.keeper {
                     keeper.policy_changed();

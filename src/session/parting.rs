@@ -75,8 +75,6 @@ impl<A: Session> Parting<A> {
         let mut lost: Vec<Parcel<A>> = Vec::new();
         if !mail.is_empty() {
             moot.extend(mail.extract_if(.., |parcel| is_moot(parcel)));
-        }
-        if !mail.is_empty() {
             lost.extend(mail.extract_if(.., |parcel| parcel.is_abandoned()));
         }
         if !mail.is_empty() && !hub.has_successor(&vitals, &ended, seen_empty, goes_on) {

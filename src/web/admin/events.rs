@@ -17,8 +17,13 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, interval_at, sleep};
 use utoipa::IntoParams;
 
-use super::{Admin, guard::Operator, routes::only, shown::Shown};
-use crate::{EventId, Session, SessionEvent, Snapshot, Watch, Watched, web::Problem};
+use super::{
+    Admin,
+    guard::Operator,
+    routes::{only, yes},
+    shown::Shown,
+};
+use crate::{EventId, Session, Watch, Watched, web::Problem};
 
 /// Keeps proxies from closing a stream on which nothing happens.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -41,10 +46,6 @@ pub(super) struct EventsQuery {
     #[serde(default = "yes")]
     #[param(required = false)]
     sessions: bool,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// What there is, then everything that happens. After `Last-Event-ID`, if it is still known, what has happened since.
@@ -88,19 +89,16 @@ fn frames<A: Session>(
             watched = watch.next() => watched?,
             _ = beat.tick() => return Some((Ok(Bytes::from_static(b": heartbeat\n\n")), (watch, beat, telling))),
         };
-        let frame = match &watched {
-            Watched::Event(event) => telling.event(event),
-            Watched::Snapshot(snapshot) if !telling.sessions => Telling::<A>::count(snapshot, None),
-            Watched::Lagged { missed, snapshot } if !telling.sessions => Telling::<A>::count(snapshot, Some(*missed)),
-            Watched::Snapshot(snapshot) | Watched::Lagged { snapshot, .. } => {
-                let missed = if let Watched::Lagged { missed, .. } = watched { Some(missed) } else { None };
-                let (frame, at) = telling.whole(snapshot.at, missed).await?;
-                // What has happened meanwhile, or that it was too much.
-                watch = telling.admin.registry().ok()?.watch_events(Some(at));
-                frame
-            }
+        let lagged = matches!(watched, Watched::Lagged { .. });
+        let frame = if telling.sessions && !matches!(watched, Watched::Event(_)) {
+            let (frame, at) = telling.whole(watched).await?;
+            // What has happened meanwhile, or that it was too much.
+            watch = telling.admin.registry().ok()?.watch_events(Some(at));
+            frame
+        } else {
+            telling.one(&watched)
         };
-        if matches!(watched, Watched::Lagged { .. }) {
+        if lagged {
             // Who is behind once is behind again at once, if that is told without end.
             sleep(PAUSE).await;
         }
@@ -116,32 +114,29 @@ struct Telling<A: Session> {
 }
 
 impl<A: Session> Telling<A> {
-    fn event(&self, event: &SessionEvent) -> String {
-        let mut data = json!(event);
+    /// An event, or how many sessions there are.
+    fn one(&self, watched: &Watched) -> String {
+        let mut data = json!(watched);
+        if let Some(fields) = data.as_object_mut() {
+            fields.remove("sessions");
+        }
         hide(&mut data, &self.admin.0.shown);
-        frame(&event.id, &data)
+        frame(&watched.id(), &data)
     }
 
-    fn count(snapshot: &Snapshot, missed: Option<u64>) -> String {
-        let Snapshot { at, live, .. } = snapshot;
-        let data = match missed {
-            Some(missed) => json!({ "event": "lagged", "id": at, "missed": missed, "live": live }),
-            None => json!({ "event": "snapshot", "id": at, "live": live }),
-        };
-        frame(at, &data)
-    }
-
-    /// All sessions, and where one stands when one knows them; `None` if the registry has gone. `before`: where one stood.
-    /// `missed`: what was before that, if it was.
-    async fn whole(&self, before: EventId, missed: Option<u64>) -> Option<(String, EventId)> {
+    /// All sessions, where only their number was told, and where one stands when one knows them; `None` if the registry has
+    /// gone.
+    async fn whole(&self, counted: Watched) -> Option<(String, EventId)> {
         let told = self.admin.work(move |admin, registry| {
             // The first that a watch gives is there at once.
             let Some(Watched::Snapshot(snapshot)) = registry.watch().next().now_or_never()? else { return None };
             let at = snapshot.at;
-            let since = at.sequence().saturating_sub(before.sequence());
-            let watched = match missed {
-                Some(missed) => Watched::Lagged { missed: missed + since, snapshot },
-                None => Watched::Snapshot(snapshot),
+            let watched = match counted {
+                Watched::Lagged { missed, snapshot: before } => {
+                    let since = at.sequence().saturating_sub(before.at.sequence());
+                    Watched::Lagged { missed: missed + since, snapshot }
+                }
+                _ => Watched::Snapshot(snapshot),
             };
             let mut data = json!(watched);
             for session in data.get_mut("sessions").and_then(Value::as_array_mut).into_iter().flatten() {

@@ -39,6 +39,11 @@ pub(super) fn nothing() -> Route {
     })
 }
 
+/// What a switch in a query is if it is left out and has to be on.
+pub(super) fn yes() -> bool {
+    true
+}
+
 pub(super) fn queries() -> web::QueryConfig {
     web::QueryConfig::default().error_handler(|error, request| {
         let why = match &error {

@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     Admin,
     guard::Operator,
-    routes::{only, read},
+    routes::{only, read, yes},
     shown::Shown,
     views::{PhaseView, SessionView, millis},
 };
@@ -218,10 +218,6 @@ pub(super) struct EndQuery {
     wait: bool,
 }
 
-fn yes() -> bool {
-    true
-}
-
 #[derive(Serialize, ToSchema)]
 pub(super) struct Closed {
     key: String,
@@ -280,17 +276,14 @@ pub(super) async fn end<A: Session>(
     } else {
         find(&admin, key.clone()).await?.key
     };
-    let mut closing = admin.registry()?.close(&whose);
+    let closing = admin.registry()?.close(&whose);
     tracing::info!(key, "an operator ends a session");
-    if !query.wait {
-        return match (&mut closing).now_or_never() {
-            None => Ok(HttpResponse::Accepted().json(Closed { key, ended: None })),
-            Some(ended) => Ok(HttpResponse::Ok().json(Closed { key, ended: Some(ended?.into()) })),
-        };
-    }
-    // In the store as well there is none, if it says so.
-    let ended = closing.await?;
-    Ok(HttpResponse::Ok().json(Closed { key, ended: Some(ended.into()) }))
+    let ended = if query.wait { Some(closing.await) } else { closing.now_or_never() };
+    Ok(match ended {
+        // In the store as well there is none, if it says so.
+        Some(ended) => HttpResponse::Ok().json(Closed { key, ended: Some(ended?.into()) }),
+        None => HttpResponse::Accepted().json(Closed { key, ended: None }),
+    })
 }
 
 /// One of the two.

@@ -65,18 +65,16 @@ impl Sockets {
             }
             SocketEvent::Joined(mut socket) => {
                 let id = socket.id();
-                if self.all.len() < self.most {
-                    if socket.accept(ctx.address().recipient()) {
-                        self.all.push(socket);
-                        Heard::Joined(id)
-                    } else {
-                        ctx.passive();
-                        Heard::Left(id, "gone")
-                    }
-                } else {
+                if self.all.len() >= self.most {
                     ctx.passive();
                     socket.close(Goodbye::TOO_MANY, false);
                     Heard::Refused(id)
+                } else if socket.accept(ctx.address().recipient()) {
+                    self.all.push(socket);
+                    Heard::Joined(id)
+                } else {
+                    ctx.passive();
+                    Heard::Left(id, "gone")
                 }
             }
         };
