@@ -190,7 +190,7 @@ impl Pair {
         match answer {
             Due::Nothing => return false,
             Due::Warn(reason, remaining) => {
-                self.model.warned.insert((reason, self.now + remaining));
+                self.model.warned.insert(reason, self.now + remaining);
             }
             Due::Consult => match self.veto.take() {
                 Some(by) => {
@@ -299,6 +299,17 @@ fn end_of_life(session: &mut Option<Lifecycle>, now: Moment, limits: &EffectiveL
             other => panic!("{other:?} with nothing in flight"),
         }
     }
+}
+
+/// Limits move the deadline, and news of an activity moves it back.
+#[test]
+fn a_deadline_that_comes_back_is_another_approach() {
+    let limits = |idle| Limits { idle: Some(idle), age: None, busy: None, warn: Some(6), drain: None };
+    let mut pair = Pair::new(Mode::Enforce, limits(23));
+    for step in [Step::Pass(17), Step::Limits(limits(21)), Step::LateActivity(15)] {
+        pair.apply(&step);
+    }
+    assert_eq!(pair.model.warned, [(EndReason::IdleTimeout, 23)].into());
 }
 
 /// Durations that no clock can add are as good as never, and nothing overflows.

@@ -1,7 +1,7 @@
 //! The life of a session in whole milliseconds, as plainly as possible: the facts, and every deadline listed each time
 //! it is asked.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{event::EndReason, limits::EffectiveLimits, policy::Mode};
 
@@ -26,8 +26,9 @@ pub(super) struct Model {
     pub(super) active: u64,
     pub(super) progress: u64,
     pub(super) extended_to: u64,
-    /// Deadlines that were warned of: a deadline that has not moved is still the same approach.
-    pub(super) warned: BTreeSet<(EndReason, u64)>,
+    /// The deadline of each kind that was warned of last: one that has not moved is still the same approach, and one that
+    /// has moved and come back is another.
+    pub(super) warned: BTreeMap<EndReason, u64>,
     pub(super) stage: Stage,
     pub(super) mode: Mode,
     pub(super) limits: Limits,
@@ -77,7 +78,7 @@ impl Model {
             active: now,
             progress: now,
             extended_to: 0,
-            warned: BTreeSet::new(),
+            warned: BTreeMap::new(),
             stage: Stage::Serving,
             mode,
             limits,
@@ -140,7 +141,7 @@ impl Model {
 
     pub(super) fn warning(&self, now: u64) -> Due {
         let (Some((at, reason)), Some(before)) = (self.nearer(), self.limits.warn) else { return Due::Nothing };
-        let told = self.warned.contains(&(reason, at));
+        let told = self.warned.get(&reason) == Some(&at);
         if self.mode == Mode::Enforce && !told && now + before >= at {
             Due::Warn(reason, at - now)
         } else {
