@@ -11,12 +11,11 @@ use std::{
     },
 };
 
-use actix::{
-    Actor, ActorContext, Arbiter, AsyncContext, Context, Handler, Message, WrapFuture,
-    dev::channel::{AddressReceiver, AddressSender},
-    prelude::SendError,
+use actix::Arbiter;
+use tokio::{
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, error::SendError, unbounded_channel},
+    task::yield_now,
 };
-use tokio::task::yield_now;
 
 use crate::{
     error::Unserved,
@@ -51,23 +50,28 @@ pub(crate) enum Instruction {
     Stop,
 }
 
-impl Message for Instruction {
-    type Result = ();
+/// What a host is sent. Its queue is no mailbox: that would take two allocations for each start, and leave as many
+/// holes between what its session keeps for life.
+pub(crate) enum Order<A: Session> {
+    Start(Box<Start<A>>),
+    Instruct(Instruction),
 }
 
 /// The way to a host, shared by all threads.
 pub(crate) struct HostLink<A: Session> {
-    sender: AddressSender<Host<A>>,
+    orders: UnboundedSender<Order<A>>,
     gone: AtomicBool,
 }
 
 impl<A: Session> HostLink<A> {
-    pub(crate) fn new(sender: AddressSender<Host<A>>) -> Self {
-        Self { sender, gone: AtomicBool::new(false) }
+    /// And what the host takes its orders from. Without bound: what crosses is bounded by the sessions there are.
+    pub(crate) fn new() -> (Self, UnboundedReceiver<Order<A>>) {
+        let (orders, queue) = unbounded_channel();
+        (Self { orders, gone: AtomicBool::new(false) }, queue)
     }
 
     pub(crate) fn is_alive(&self) -> bool {
-        !self.gone.load(Ordering::Acquire) && self.sender.connected()
+        !self.gone.load(Ordering::Acquire) && !self.orders.is_closed()
     }
 
     /// Gives the start back if the host is gone.
@@ -75,15 +79,15 @@ impl<A: Session> HostLink<A> {
         if !self.is_alive() {
             return Err(start);
         }
-        match self.sender.do_send(*start) {
-            Ok(()) => Ok(()),
-            Err(SendError::Closed(start) | SendError::Full(start)) => Err(Box::new(start)),
+        match self.orders.send(Order::Start(start)) {
+            Err(SendError(Order::Start(start))) => Err(start),
+            Ok(()) | Err(SendError(Order::Instruct(_))) => Ok(()),
         }
     }
 
     pub(crate) fn instruct(&self, instruction: Instruction) {
         // A host that is gone has no sessions left to tell.
-        let _ = self.sender.do_send(instruction);
+        let _ = self.orders.send(Order::Instruct(instruction));
     }
 }
 
@@ -93,20 +97,66 @@ impl<A: Session> fmt::Debug for HostLink<A> {
     }
 }
 
-/// The supervisor actor of one arbiter.
+/// The supervisor of one arbiter.
 pub(crate) struct Host<A: Session> {
     locals: Rc<Locals<A>>,
     index: usize,
     /// The arbiter was made for this registry, and stops with it.
     owns_arbiter: bool,
-    started: u32,
 }
 
 impl<A: Session> Host<A> {
     /// Runs a host on the arbiter of this thread.
-    pub(crate) fn run(hub: Arc<Hub<A>>, index: usize, mailbox: AddressReceiver<Self>, owns_arbiter: bool) {
-        let host = Self { locals: Locals::new(hub), index, owns_arbiter, started: 0 };
-        actix::spawn(Context::with_receiver(mailbox).into_future(host));
+    pub(crate) fn run(hub: Arc<Hub<A>>, index: usize, orders: UnboundedReceiver<Order<A>>, owns_arbiter: bool) {
+        let host = Self { locals: Locals::new(hub), index, owns_arbiter };
+        actix::spawn(host.serve(orders));
+    }
+
+    /// Until it is told to stop. What is left then, or when the arbiter stops under it, is dropped behind the host, so that
+    /// a start finds it gone.
+    async fn serve(self, orders: UnboundedReceiver<Order<A>>) {
+        let mut orders = orders;
+        let host = self;
+        let mut started = 0_u32;
+        while let Some(order) = orders.recv().await {
+            match order {
+                Order::Start(start) => {
+                    // What is not the actor's is not expected to panic, but a tracing subscriber may; it must not take
+                    // down the host of all the others.
+                    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| host.run_session(*start))) {
+                        let _ = panic_message(payload);
+                    }
+                    started = started.wrapping_add(1);
+                    if started.is_multiple_of(STARTS_PER_POLL) {
+                        // A burst of opens must not stall the sessions that run here.
+                        yield_now().await;
+                    }
+                }
+                Order::Instruct(Instruction::Wish(wish)) => host.pass_on(wish),
+                Order::Instruct(Instruction::Stop) => break,
+            }
+        }
+    }
+
+    /// Asks it of every session: of a few at once, of the others a few at a time.
+    fn pass_on(&self, wish: Wishes) {
+        let mut sessions: Vec<Arc<Vitals>> = self.locals.hub.journal.live();
+        sessions.retain(|vitals| vitals.host() == self.index);
+        let rest = sessions.split_off(sessions.len().min(SLICE));
+        for vitals in sessions {
+            vitals.wish(wish);
+        }
+        if rest.is_empty() {
+            return;
+        }
+        actix::spawn(async move {
+            for slice in rest.chunks(SLICE) {
+                yield_now().await;
+                for vitals in slice {
+                    vitals.wish(wish);
+                }
+            }
+        });
     }
 
     /// Makes the actor and sets it running. A factory that panics leaves nothing behind.
@@ -180,50 +230,6 @@ impl<A: Session> Host<A> {
         // Last: a subscriber is foreign code.
         let what = if came_back.is_some() { "session restored" } else { "session opened" };
         tracing::debug!(%key, id = %vitals.id(), rule = %ruling.rule, "{what}");
-    }
-}
-
-impl<A: Session> Actor for Host<A> {
-    type Context = Context<Self>;
-}
-
-impl<A: Session> Handler<Start<A>> for Host<A> {
-    type Result = ();
-
-    fn handle(&mut self, start: Start<A>, ctx: &mut Self::Context) {
-        // What is not the actor's is not expected to panic, but a tracing subscriber may; it must not take down the host
-        // of all the others.
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.run_session(start))) {
-            let _ = panic_message(payload);
-        }
-        self.started += 1;
-        if self.started.is_multiple_of(STARTS_PER_POLL) {
-            // A burst of opens must not stall the sessions that run here.
-            ctx.wait(yield_now().into_actor(self));
-        }
-    }
-}
-
-impl<A: Session> Handler<Instruction> for Host<A> {
-    type Result = ();
-
-    fn handle(&mut self, instruction: Instruction, ctx: &mut Self::Context) {
-        match instruction {
-            Instruction::Stop => ctx.stop(),
-            Instruction::Wish(wish) => {
-                let mut sessions: Vec<Arc<Vitals>> = self.locals.hub.journal.live();
-                sessions.retain(|vitals| vitals.host() == self.index);
-                let tell = async move {
-                    for slice in sessions.chunks(SLICE) {
-                        for vitals in slice {
-                            vitals.wish(wish);
-                        }
-                        yield_now().await;
-                    }
-                };
-                ctx.spawn(tell.into_actor(self));
-            }
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use actix::{Message, dev::channel::AddressReceiver};
+use actix::dev::channel::AddressReceiver;
 use parking_lot::Mutex;
 
 #[cfg(feature = "store")]
@@ -44,10 +44,6 @@ pub(crate) struct Start<A: Session> {
     /// `None` once it was taken. The lock is never taken: it makes what is only ever owned by one
     /// thread at a time fit for a shared map.
     parts: Mutex<Option<Parts<A>>>,
-}
-
-impl<A: Session> Message for Start<A> {
-    type Result = ();
 }
 
 impl<A: Session> Start<A> {
@@ -113,7 +109,7 @@ impl<A: Session> Start<A> {
 impl<A: Session> Drop for Start<A> {
     fn drop(&mut self) {
         if let Some(parts) = self.parts.get_mut().take() {
-            // The host is gone, with its mailbox; the hub finds another or gives up.
+            // The host is gone, with its queue; the hub finds another or gives up.
             Hub::dispatch(&self.hub, Box::new(Self::new(Arc::clone(&self.hub), parts)));
         }
     }

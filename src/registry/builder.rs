@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use actix::{Arbiter, System, dev::channel::channel};
+use actix::{Arbiter, System};
 
 use super::{
     SessionRegistry,
@@ -137,17 +137,10 @@ impl<A: Session> RegistryBuilder<A> {
 
         let (keeper, first_id) = keep.map(|keep| keep(store_timeout, &rules.policy)).transpose()?.unzip();
 
-        // The mailboxes first: hosts need the hub, and the hub the way to its hosts.
+        // The queues first: hosts need the hub, and the hub the way to its hosts.
         let own = start_arbiters(arbiters)?;
         let handles = if own.is_empty() { vec![current.clone()] } else { own.iter().map(Arbiter::handle).collect() };
-        let (links, mailboxes): (Vec<_>, Vec<_>) = handles
-            .iter()
-            .map(|_| {
-                // Without bound: what crosses is bounded by the sessions there are.
-                let (sender, mailbox) = channel::<Host<A>>(0);
-                (HostLink::new(sender), mailbox)
-            })
-            .unzip();
+        let (links, queues): (Vec<_>, Vec<_>) = handles.iter().map(|_| HostLink::new()).unzip();
         let mut arbiters = vec![current];
         arbiters.extend_from_slice(&handles);
         let hub = Arc::new(Hub::new(rules, factory, links, arbiters, mailbox_capacity, event_history, keeper));
@@ -157,10 +150,10 @@ impl<A: Session> RegistryBuilder<A> {
         let handle = Arc::new(Handle { hub: Arc::clone(&hub) });
         hub.set_handle(Arc::downgrade(&handle));
         let owned = !own.is_empty();
-        for (index, (arbiter, mailbox)) in handles.into_iter().zip(mailboxes).enumerate() {
+        for (index, (arbiter, orders)) in handles.into_iter().zip(queues).enumerate() {
             let hub = Arc::clone(&hub);
-            // Also on this thread: it may have a `System` that does not run yet. Mail waits until it does.
-            arbiter.spawn_fn(move || Host::run(hub, index, mailbox, owned));
+            // Also on this thread: it may have a `System` that does not run yet. Orders wait until it does.
+            arbiter.spawn_fn(move || Host::run(hub, index, orders, owned));
         }
         #[cfg(feature = "store")]
         if hub.keeper.is_some() {

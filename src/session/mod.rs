@@ -32,6 +32,7 @@ pub(crate) mod panics;
 pub(crate) mod parcel;
 mod parting;
 mod pending;
+mod plain;
 mod replies;
 mod running;
 mod saved;

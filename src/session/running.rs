@@ -71,7 +71,7 @@ impl Budget {
     }
 
     /// The last one was taken for nothing.
-    fn return_step(&mut self) {
+    pub(super) fn return_step(&mut self) {
         self.0 += 1;
     }
 

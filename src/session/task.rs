@@ -75,12 +75,14 @@ pub(super) struct Body<A: Session> {
     pub(super) forced: Option<EndReason>,
     /// The runtime's budget was used up before the replies had their turn: they come first now.
     replies_first: bool,
-    /// The budget was spent in the middle of a decision.
-    undecided: bool,
+    /// The budget was spent in the middle of a decision, or a plain turn has found that something is to be decided.
+    pub(super) undecided: bool,
     /// The mailbox has been seen empty once.
     pub(super) seen_empty: bool,
     /// The last turn spent its budget: this one is timed.
     flooded: bool,
+    /// As far as the last turn could tell, the next has to do with mail alone.
+    pub(super) plain: bool,
     pub(super) ctx: SessionContext<A>,
 }
 
@@ -133,6 +135,7 @@ impl<A: Session> SessionTask<A> {
                 undecided: false,
                 seen_empty: false,
                 flooded: false,
+                plain: false,
                 ctx,
             }),
         }
@@ -156,12 +159,18 @@ impl<A: Session> Future for SessionTask<A> {
 
         // Outside of what may unwind, or a message that panics would be dropped meanwhile.
         let mut taken = body.agenda.as_mut().and_then(|agenda| agenda.taken.take());
-        let turn = catch_unwind(AssertUnwindSafe(|| body.turn(cx, &mut taken)));
+        let turn = catch_unwind(AssertUnwindSafe(|| {
+            let mut budget = Budget::new();
+            let plain = body.plain_turn(cx, &mut budget, &mut taken);
+            (!plain).then(|| body.turn(cx, budget, &mut taken))
+        }));
         if taken.is_some() {
             body.agenda.get_or_insert_default().taken = taken;
         }
         let end = match turn {
-            Ok(Turn::Rest { again, wake_at }) => {
+            Ok(None) => return Poll::Pending,
+            Ok(Some(Turn::Rest { again, wake_at })) => {
+                body.plain = body.is_plain();
                 if let Some(deadline) = wake_at
                     && body.is_nearer(deadline)
                 {
@@ -175,7 +184,7 @@ impl<A: Session> Future for SessionTask<A> {
                 }
                 return Poll::Pending;
             }
-            Ok(Turn::End(end)) => end,
+            Ok(Some(Turn::End(end))) => end,
             Err(payload) => End::panicked(panic_message(payload)),
         };
         if let Some(body) = this.body.take() {
@@ -187,7 +196,8 @@ impl<A: Session> Future for SessionTask<A> {
 
 impl<A: Session> Body<A> {
     /// `taken` is what was taken out of the mailbox: being handled, or next to be.
-    fn turn(&mut self, cx: &mut Context<'_>, taken: &mut Option<Envelope<A>>) -> Turn {
+    #[inline(never)]
+    fn turn(&mut self, cx: &mut Context<'_>, mut budget: Budget, taken: &mut Option<Envelope<A>>) -> Turn {
         // Whether something may be due although nothing happened.
         let mut due = mem::take(&mut self.undecided);
         let mut now = None;
@@ -198,7 +208,6 @@ impl<A: Session> Body<A> {
             self.act.started(&mut self.ctx);
         }
         due |= self.take_wishes();
-        let mut budget = Budget::new();
         // Of their own: a flood of the actor's must not stand between replies and their callers.
         let mut of_replies = Budget::new();
         let first = mem::take(&mut self.replies_first);
@@ -225,12 +234,7 @@ impl<A: Session> Body<A> {
                 // In a flood the timer is late: it fires when the runtime gets to it.
                 now.get_or_insert_with(|| self.ctx.locals.clock.now());
             }
-            if let (Some(now), Some(at)) = (now, self.ctx.vitals.alarm())
-                && at <= now
-            {
-                self.ctx.locals.alarms.unset(&self.ctx.vitals);
-                due = true;
-            }
+            due |= self.alarm_is_due(now);
             if !(due || self.ctx.lifecycle.is_draining()) {
                 return Turn::Rest { again: self.again(more, begun, now), wake_at: None };
             }
@@ -260,6 +264,11 @@ impl<A: Session> Body<A> {
             (true, Some(begun), Some(now)) if now.saturating_since(begun) >= LONG => Again::BehindTimers,
             (true, ..) => Again::Soon,
         }
+    }
+
+    /// The next turn goes on with what this one could not finish.
+    pub(super) fn has_unfinished_turn(&self) -> bool {
+        self.undecided || self.replies_first || self.flooded || self.forced.is_some()
     }
 
     /// Whether the alarm, as it is set, would come too late.

@@ -161,10 +161,16 @@ impl Vitals {
         self.wake();
     }
 
-    /// Takes all wishes. One relaxed load when there is none, which is nearly always.
+    /// Whether anything is asked of it; nearly always not. One relaxed load.
+    #[inline]
+    pub(crate) fn has_wishes(&self) -> bool {
+        self.wishes.load(Ordering::Relaxed) != 0
+    }
+
+    /// Takes all wishes.
     #[inline]
     pub(crate) fn take_wishes(&self) -> Wishes {
-        if self.wishes.load(Ordering::Relaxed) == 0 {
+        if !self.has_wishes() {
             return Wishes(0);
         }
         Wishes(self.wishes.swap(0, Ordering::SeqCst))
