@@ -9,6 +9,7 @@ use crate::{
         bare_actix::BareActix, erlang, kameo::Kameo, moka::Moka, ractor::Ractor, reset_by_hand::ResetByHand,
         session_actors::SessionActors, sweep::Sweep, tokio_task::TokioTask,
     },
+    jemalloc,
     work::{
         Figure, Scale, Work,
         cores::{cores, cores_apart},
@@ -65,6 +66,7 @@ impl Entrant {
                 Self::BareActix | Self::BareActixTimer | Self::ResetByHand | Self::TokioTask | Self::Sweep,
                 Work::ChurnWatched,
             ) => Some("it has nothing to watch with"),
+            (Self::Erlang, work) if work.wants_jemalloc() => Some("it has an allocator of its own"),
             (Self::Sweep | Self::Moka, Work::OneArbiter | Work::TwoArbiters) => {
                 Some("a message is a call on its sender's thread: that is lookup, send")
             }
@@ -78,6 +80,11 @@ impl Entrant {
     pub(crate) fn run(self, work: Work, scale: Scale) -> Result<Vec<Figure>, String> {
         if let Some(why) = self.sits_out(work) {
             return Err(format!("{} has no part in {work:?}: {why}", self.title()));
+        }
+        if work.wants_jemalloc() && !jemalloc::is_used() {
+            return Err(format!(
+                "{work:?} needs a process that is started with jemalloc: LD_PRELOAD=.../libjemalloc.so.2"
+            ));
         }
         match self {
             Self::SessionActors => match work.arbiters() {

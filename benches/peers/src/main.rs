@@ -13,6 +13,7 @@ mod allocated;
 mod contender;
 mod contenders;
 mod entrant;
+mod jemalloc;
 mod ledger;
 mod machine;
 mod report;

@@ -9,7 +9,7 @@ use std::{
 
 use clap::ValueEnum;
 
-use crate::{Run, entrant::Entrant, report, spread, work::Figure, work::Work};
+use crate::{Run, entrant::Entrant, jemalloc, report, spread, work::Figure, work::Work};
 
 /// The runs of each figure: by row, name of the figure, contender.
 pub(crate) type Runs = BTreeMap<(Work, String), BTreeMap<Entrant, Measured>>;
@@ -32,7 +32,14 @@ impl Measured {
 
 pub(crate) fn run(options: &Run) -> Result<(), String> {
     let rounds = options.rounds.unwrap_or(if options.short { 1 } else { 5 });
-    let rows = chosen(&options.rows);
+    let mut rows = chosen(&options.rows);
+    rows.retain(|row| match row.is_missing() {
+        Some(why) => {
+            eprintln!("{} is left out: {why}", row.title());
+            false
+        }
+        None => true,
+    });
     let mut entrants = chosen(&options.entrants);
     entrants.retain(|entrant| match entrant.is_missing() {
         Some(why) => {
@@ -85,13 +92,12 @@ fn one(row: Work, entrant: Entrant, short: bool) -> Result<Vec<Figure>, String> 
     let name = |value: Option<clap::builder::PossibleValue>| value.map(|value| value.get_name().to_owned());
     let words = [name(row.to_possible_value()), name(entrant.to_possible_value())];
     let program = env::current_exe().map_err(|error| format!("this program cannot be found: {error}"))?;
-    let output = Command::new(program)
-        .arg("one")
-        .args(words.into_iter().flatten())
-        .args(short.then_some("--short"))
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|error| format!("{} cannot be started: {error}", entrant.title()))?;
+    let mut command = Command::new(program);
+    command.arg("one").args(words.into_iter().flatten()).args(short.then_some("--short")).stderr(Stdio::inherit());
+    if row.wants_jemalloc() {
+        jemalloc::preload(&mut command);
+    }
+    let output = command.output().map_err(|error| format!("{} cannot be started: {error}", entrant.title()))?;
     if !output.status.success() {
         return Err(format!("{} failed at {row:?}: {}", entrant.title(), output.status));
     }

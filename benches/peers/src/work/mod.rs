@@ -11,7 +11,7 @@ mod storm;
 
 use serde::{Deserialize, Serialize};
 
-use crate::contender::Contender;
+use crate::{contender::Contender, jemalloc};
 
 /// A row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, clap::ValueEnum)]
@@ -39,6 +39,12 @@ pub(crate) enum Work {
     Lookup,
     /// A quick message to a session with many replies in the making.
     Pending,
+    /// Rounds over many live sessions, with jemalloc.
+    SpreadJemalloc,
+    /// Sessions opened, with jemalloc.
+    OpenJemalloc,
+    /// Whole lives, with jemalloc.
+    ChurnJemalloc,
     /// Messages on an arbiter, by a sender on its thread.
     OneArbiter,
     /// The same on two at once.
@@ -91,6 +97,9 @@ impl Work {
             Self::Storm => "storm",
             Self::Lookup => "lookup",
             Self::Pending => "pending",
+            Self::SpreadJemalloc => "spread, with jemalloc",
+            Self::OpenJemalloc => "open, with jemalloc",
+            Self::ChurnJemalloc => "churn, with jemalloc",
             Self::OneArbiter => "cores, one arbiter",
             Self::TwoArbiters => "cores, two arbiters",
         }
@@ -123,6 +132,10 @@ impl Work {
                  at once. With `DashMap` and moka, what is sent is handled as well."
             }
             Self::Pending => "Round trips to a session that has 5,000 replies in the making.",
+            Self::SpreadJemalloc | Self::OpenJemalloc | Self::ChurnJemalloc => {
+                "As the row of that name, with an allocator that keeps together what is of one size. In all other rows it \
+                 is the system's."
+            }
             Self::OneArbiter => "Hot and spread on one arbiter of its own, with the sender on its thread.",
             Self::TwoArbiters => {
                 "The same on two at once, each with a sender of its own: the time for each message of all."
@@ -148,13 +161,23 @@ impl Work {
         }
     }
 
+    /// Whether the process has to be started with jemalloc.
+    pub(crate) fn wants_jemalloc(self) -> bool {
+        matches!(self, Self::SpreadJemalloc | Self::OpenJemalloc | Self::ChurnJemalloc)
+    }
+
+    /// Why it cannot be measured on this machine.
+    pub(crate) fn is_missing(self) -> Option<String> {
+        self.wants_jemalloc().then(jemalloc::is_missing).flatten()
+    }
+
     pub(crate) async fn run<C: Contender>(self, scale: Scale) -> Result<Vec<Figure>, String> {
         match self {
             Self::Hot => messages::hot::<C>(scale).await,
-            Self::Spread => messages::spread::<C>(scale).await,
+            Self::Spread | Self::SpreadJemalloc => messages::spread::<C>(scale).await,
             Self::Reply => messages::reply::<C>(scale).await,
-            Self::Open => lives::open::<C>(scale).await,
-            Self::Churn => lives::churn::<C>(scale).await,
+            Self::Open | Self::OpenJemalloc => lives::open::<C>(scale).await,
+            Self::Churn | Self::ChurnJemalloc => lives::churn::<C>(scale).await,
             Self::ChurnWatched => lives::churn_watched::<C>(scale).await,
             Self::Rest => rest::rest::<C>(scale).await,
             Self::Expire => expire::expire::<C>(scale).await,
