@@ -13,7 +13,7 @@ use std::{
 
 use actix::Arbiter;
 use tokio::{
-    sync::mpsc::{UnboundedReceiver, UnboundedSender, error::SendError, unbounded_channel},
+    sync::mpsc::{UnboundedSender, error::SendError},
     task::yield_now,
 };
 
@@ -35,6 +35,10 @@ use crate::{
     },
     start::{Parts, Start},
 };
+
+mod orders;
+
+pub(crate) use orders::Orders;
 
 /// Starts between two looks at what else the arbiter has to do.
 const STARTS_PER_POLL: u32 = 32;
@@ -65,9 +69,9 @@ pub(crate) struct HostLink<A: Session> {
 
 impl<A: Session> HostLink<A> {
     /// And what the host takes its orders from. Without bound: what crosses is bounded by the sessions there are.
-    pub(crate) fn new() -> (Self, UnboundedReceiver<Order<A>>) {
-        let (orders, queue) = unbounded_channel();
-        (Self { orders, gone: AtomicBool::new(false) }, queue)
+    pub(crate) fn new() -> (Self, Orders<Order<A>>) {
+        let (sender, orders) = Orders::new();
+        (Self { orders: sender, gone: AtomicBool::new(false) }, orders)
     }
 
     pub(crate) fn is_alive(&self) -> bool {
@@ -107,18 +111,18 @@ pub(crate) struct Host<A: Session> {
 
 impl<A: Session> Host<A> {
     /// Runs a host on the arbiter of this thread.
-    pub(crate) fn run(hub: Arc<Hub<A>>, index: usize, orders: UnboundedReceiver<Order<A>>, owns_arbiter: bool) {
+    pub(crate) fn run(hub: Arc<Hub<A>>, index: usize, orders: Orders<Order<A>>, owns_arbiter: bool) {
         let host = Self { locals: Locals::new(hub), index, owns_arbiter };
         actix::spawn(host.serve(orders));
     }
 
     /// Until it is told to stop. What is left then, or when the arbiter stops under it, is dropped behind the host, so that
     /// a start finds it gone.
-    async fn serve(self, orders: UnboundedReceiver<Order<A>>) {
+    async fn serve(self, orders: Orders<Order<A>>) {
         let mut orders = orders;
         let host = self;
         let mut started = 0_u32;
-        while let Some(order) = orders.recv().await {
+        while let Some(order) = orders.next().await {
             match order {
                 Order::Start(start) => {
                     // What is not the actor's is not expected to panic, but a tracing subscriber may; it must not take
