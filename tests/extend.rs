@@ -11,7 +11,8 @@ use std::{
 
 use actix::prelude::*;
 use session_actors::{
-    EndReason, EventKind, Expiry, Limits, Policy, Session, SessionContext, SessionKey, SessionRegistry, Watch, Watched,
+    EndReason, EventKind, Expiry, Limits, Mode, Policy, Session, SessionContext, SessionKey, SessionRegistry, Watch,
+    Watched,
 };
 use tokio::time::{Instant, pause, sleep};
 
@@ -169,4 +170,43 @@ async fn who_is_extended_while_it_is_asked_is_asked_again_when_that_is_over() {
     let begin = Instant::now();
     assert_eq!(end(&mut watch).await, (EndReason::IdleTimeout, vec![secs(5)]));
     assert_eq!((begin.elapsed().as_secs(), asked.load(Ordering::SeqCst)), (15, 2));
+}
+
+/// Asks for more time itself, and has something to do afterwards.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct AskForMore(Duration);
+
+impl Handler<AskForMore> for Chat {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, AskForMore(time): AskForMore, ctx: &mut Self::Context) -> Self::Result {
+        assert!(ctx.registry().upgrade().unwrap().extend(ctx.key(), time));
+        Box::pin(async {})
+    }
+}
+
+/// The message begins a virtual life, and what it asks for is that life's.
+#[actix::test]
+async fn observed_a_session_keeps_what_the_message_that_begins_its_life_asked_for() {
+    pause();
+    let policy = Policy::new(Limits::new().idle_timeout(secs(10))).mode(Mode::Observe);
+    let registry = SessionRegistry::builder(|_: &SessionKey| Chat).policy(policy).start().unwrap();
+    let mut watch = registry.watch();
+    let session = registry.open("k").unwrap();
+    would_end(&mut watch).await;
+    let begin = Instant::now();
+    session.send(AskForMore(secs(100))).await.unwrap();
+    would_end(&mut watch).await;
+    assert!(begin.elapsed() >= secs(100), "after {:?}", begin.elapsed());
+}
+
+async fn would_end(watch: &mut Watch) {
+    while let Some(watched) = watch.next().await {
+        if let Watched::Event(event) = watched
+            && matches!(event.kind, EventKind::WouldEnd { .. })
+        {
+            return;
+        }
+    }
 }

@@ -16,6 +16,8 @@ use tokio::{
     task::unconstrained,
 };
 
+use crate::session::panics::drop_quietly;
+
 /// Dropped, it drops all that was ever sent with success.
 pub(crate) struct Orders<T>(UnboundedReceiver<T>);
 
@@ -40,7 +42,8 @@ impl<T> Drop for Orders<T> {
             // Without the budget of the task that it may be dropped in, which would make it look empty.
             let next = unconstrained(poll_fn(|cx| self.0.poll_recv(cx)));
             match pin!(next).poll(&mut waker) {
-                Poll::Ready(Some(order)) => drop(order),
+                // A start tells the log what becomes of it, and a subscriber is foreign code.
+                Poll::Ready(Some(order)) => drop(drop_quietly(order)),
                 Poll::Ready(None) => return,
                 // Another thread is about to queue: a few instructions.
                 Poll::Pending => thread::yield_now(),
@@ -54,6 +57,25 @@ mod tests {
     use std::sync::{Arc, Barrier};
 
     use super::*;
+
+    struct Grenade(#[allow(dead_code)] Arc<()>);
+
+    impl Drop for Grenade {
+        fn drop(&mut self) {
+            panic!("dropped");
+        }
+    }
+
+    #[test]
+    fn what_panics_when_it_is_dropped_keeps_nothing_else_there() {
+        let marker = Arc::new(());
+        let (sender, orders) = Orders::new();
+        for _ in 0..3 {
+            assert!(sender.send(Grenade(Arc::clone(&marker))).is_ok());
+        }
+        drop(orders);
+        assert_eq!(Arc::strong_count(&marker), 1);
+    }
 
     /// With tokio's own receiver this fails within some hundred times.
     #[test]

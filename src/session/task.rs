@@ -1,10 +1,11 @@
 //! The loop that runs one session: it owns the actor and its context.
 //!
-//! Ground rules of a poll, in this order, and why:
+//! Nearly every poll has to do with mail alone: see `plain.rs`, which does that and nothing else, or hands over what is left.
+//! Ground rules of any other, in this order, and why:
 //!
 //! 1. The actor runs: waits, leftovers, mail, spawned items, all from one budget, so that a flood
 //!    yields to the neighbours. Then the replies in the making, which no wait holds up.
-//! 2. What happened is noted, with at most one look at the clock.
+//! 2. What happened is noted, with at most one look at the clock (one more if a plain turn came before).
 //! 3. Is the alarm due? It has rung, which was taken with the wishes; or by that same instant, if the clock
 //!    was read, as it is in a flood, where the alarms of the thread ring late. A message does not touch it.
 //! 4. The lifecycle decides by that instant. Hooks are called right here, also while the actor is
@@ -206,6 +207,10 @@ impl<A: Session> Body<A> {
             self.started = true;
             due = true;
             self.act.started(&mut self.ctx);
+        }
+        if self.ctx.message_handled {
+            // In the plain turn before this: what was asked for meanwhile comes after it.
+            due |= self.note(&mut None);
         }
         due |= self.take_wishes();
         // Of their own: a flood of the actor's must not stand between replies and their callers.
