@@ -4,13 +4,9 @@
 //! reply in the making, no end. As soon as there is any of that, also by what a message has just done, it leaves the rest
 //! of the turn, and the rest of its budget, to `Body::turn`.
 
-use std::{
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::task::Context;
 
-use actix::dev::{Envelope, EnvelopeProxy};
-use futures_core::Stream;
+use actix::dev::Envelope;
 
 use super::{running::Budget, task::Body, traits::Session};
 use crate::moment::Moment;
@@ -37,19 +33,8 @@ impl<A: Session> Body<A> {
         if !self.plain || self.ctx.vitals.has_wishes() {
             return false;
         }
-        while budget.step() {
-            let Poll::Ready(Some(envelope)) = Pin::new(&mut self.ctx.mailbox).poll_next(cx) else {
-                budget.return_step();
-                return self.rest_after_mail();
-            };
-            // In its place: a panic must not drop it while unwinding.
-            taken.insert(envelope).handle(&mut self.act, &mut self.ctx);
-            *taken = None;
-            if self.ctx.extras.is_some() || self.ctx.is_stopping() {
-                return false;
-            }
-        }
-        false
+        let mailbox_empty = self.take_mail(cx, budget, taken);
+        mailbox_empty && self.ctx.extras.is_none() && !self.ctx.is_stopping() && self.rest_after_mail()
     }
 
     /// The mailbox is empty. True if nothing is to be decided.

@@ -71,7 +71,7 @@ impl Budget {
     }
 
     /// The last one was taken for nothing.
-    pub(super) fn return_step(&mut self) {
+    fn return_step(&mut self) {
         self.0 += 1;
     }
 
@@ -160,7 +160,13 @@ impl<A: Session> Body<A> {
     }
 
     /// Handles leftovers, then mail. True if there was no more.
-    fn take_mail(&mut self, cx: &mut Context<'_>, budget: &mut Budget, taken: &mut Option<Envelope<A>>) -> bool {
+    #[inline(always)]
+    pub(super) fn take_mail(
+        &mut self,
+        cx: &mut Context<'_>,
+        budget: &mut Budget,
+        taken: &mut Option<Envelope<A>>,
+    ) -> bool {
         while self.ctx.waits == 0 && !self.ctx.is_stopping() {
             if !budget.step() {
                 return false;
